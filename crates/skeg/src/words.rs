@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: ISC
+//! How the program speaks: messages on standard error, output on standard output, the kernel's errors in words.
+
+use sys::Errno;
+use text::Line;
+
+/// Writes `NAME: fatal: PIECES` style lines: the program's name, then the pieces, in one write.
+pub fn complain(name: &[u8], pieces: &[&[u8]]) {
+    let mut line = Line::<2048>::new();
+    line.put(name).put(b": ");
+    for piece in pieces {
+        line.put_quoted(piece);
+    }
+    let _ = sys::fs::write_all(sys::stderr(), line.end());
+}
+
+/// Writes the pieces to standard output; the exit code: 0, or [`SYSTEM`](crate::applet::SYSTEM) when it can't be written.
+pub fn print(pieces: &[&[u8]]) -> u8 {
+    for piece in pieces {
+        if sys::fs::write_all(sys::stdout(), piece).is_err() {
+            return crate::applet::SYSTEM;
+        }
+    }
+    0
+}
+
+/// The kernel's error in words.
+pub fn errno(errno: Errno) -> &'static [u8] {
+    match errno {
+        Errno::PERM => b"operation not permitted",
+        Errno::NOENT => b"no such file or directory",
+        Errno::SRCH => b"no such process",
+        Errno::IO => b"input/output error",
+        Errno::NXIO => b"nobody is listening there",
+        Errno::TOOBIG => b"argument list too long",
+        Errno::NOEXEC => b"not a program (exec format error)",
+        Errno::BADF => b"bad file descriptor",
+        Errno::AGAIN => b"resource temporarily unavailable",
+        Errno::NOMEM => b"out of memory",
+        Errno::ACCESS => b"permission denied",
+        Errno::BUSY => b"device or resource busy",
+        Errno::EXIST => b"it exists already",
+        Errno::XDEV => b"on another file system",
+        Errno::NODEV => b"no such device",
+        Errno::NOTDIR => b"not a directory",
+        Errno::ISDIR => b"is a directory",
+        Errno::INVAL => b"invalid argument",
+        Errno::NFILE => b"too many open files in the system",
+        Errno::MFILE => b"too many open files in this process",
+        Errno::TXTBSY => b"text file busy",
+        Errno::FBIG => b"file too large",
+        Errno::NOSPC => b"no space left on device",
+        Errno::ROFS => b"read-only file system",
+        Errno::PIPE => b"broken pipe",
+        Errno::NAMETOOLONG => b"file name too long",
+        Errno::NOTEMPTY => b"directory not empty",
+        Errno::LOOP => b"too many levels of symbolic links",
+        Errno::CONNREFUSED => b"connection refused",
+        Errno::CONNRESET => b"connection reset",
+        Errno::TIMEDOUT => b"timed out",
+        Errno::OPNOTSUPP => b"operation not supported",
+        Errno::DQUOT => b"disk quota exceeded",
+        _ => b"error of the kernel",
+    }
+}

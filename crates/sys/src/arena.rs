@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: ISC
+//! The allocator of the offline applets: one growing arena, nothing is ever given back except by exit.
+//!
+//! The resident processes never allocate, so in them this is never called. A reallocation of the last block
+//! grows it in place, which is what a growing vector needs. Each chunk is a fresh anonymous mapping of
+//! at least [`CHUNK`] bytes. Single-threaded by construction: the program never makes a thread.
+#![allow(unsafe_code)]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+/// Bytes of one mapping: large enough that the mappings are few, small enough for a 32 MB machine.
+const CHUNK: usize = 256 * 1024;
+
+struct Arena {
+    next: Cell<usize>,
+    end: Cell<usize>,
+}
+
+// SAFETY: the program has one thread; a vfork child runs while its parent is suspended and does not allocate.
+unsafe impl Sync for Arena {}
+
+#[global_allocator]
+static ARENA: Arena = Arena { next: Cell::new(0), end: Cell::new(0) };
+
+impl Arena {
+    fn take(&self, size: usize, align: usize) -> Option<usize> {
+        let start = self.next.get().checked_next_multiple_of(align)?;
+        let end = start.checked_add(size)?;
+        if self.end.get() == 0 || end > self.end.get() {
+            return None;
+        }
+        self.next.set(end);
+        Some(start)
+    }
+}
+
+// SAFETY: `take` gives disjoint, aligned ranges of live anonymous mappings, which are never unmapped.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(start) = self.take(layout.size(), layout.align()) {
+            return core::ptr::with_exposed_provenance_mut(start);
+        }
+        let Some(wanted) = layout.size().checked_add(layout.align()) else { return core::ptr::null_mut() };
+        let Some(bytes) = wanted.max(CHUNK).checked_next_multiple_of(4096) else {
+            return core::ptr::null_mut();
+        };
+        let flags = MapFlags::PRIVATE;
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+        let Ok(chunk) = (unsafe {
+            mmap_anonymous(core::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)
+        }) else {
+            return core::ptr::null_mut();
+        };
+        let start = chunk.expose_provenance();
+        self.next.set(start);
+        self.end.set(start + bytes);
+        match self.take(layout.size(), layout.align()) {
+            Some(start) => core::ptr::with_exposed_provenance_mut(start),
+            None => core::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // The last block can be given back; any other waits for the exit.
+        if block.addr() + layout.size() == self.next.get() {
+            self.next.set(block.addr());
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: passed on as it came.
+        let block = unsafe { self.alloc(layout) };
+        if !block.is_null() {
+            // Not for granted that it is zero: a block that was given back may have been written.
+            // SAFETY: the block was just allocated with this size.
+            unsafe { core::ptr::write_bytes(block, 0, layout.size()) };
+        }
+        block
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let start = block.addr();
+        if start + layout.size() == self.next.get()
+            && start.checked_add(new_size).is_some_and(|e| e <= self.end.get())
+        {
+            self.next.set(start + new_size);
+            return block;
+        }
+        if new_size <= layout.size() {
+            return block;
+        }
+        let Ok(wider) = Layout::from_size_align(new_size, layout.align()) else {
+            return core::ptr::null_mut();
+        };
+        // SAFETY: a layout of non-zero size, since it is larger than the old one.
+        let moved = unsafe { self.alloc(wider) };
+        if !moved.is_null() {
+            // SAFETY: the old block holds `layout.size()` bytes, the new one more, and they are disjoint.
+            unsafe { core::ptr::copy_nonoverlapping(block, moved, layout.size()) };
+        }
+        moved
+    }
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: ISC
+//! Files, directories, links, locks. Used by everyone; each function is one system call unless it says more.
+#![allow(unsafe_code)]
+
+use crate::{AsFd, BorrowedFd, Errno, OwnedFd, Result, raw};
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+pub use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, StatFs};
+pub use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+
+/// `openat` with `O_CLOEXEC` always added. `mode` is used when `O_CREAT` is in the flags.
+#[doc(alias = "openat")]
+pub fn open(dir: impl AsFd, path: &CStr, flags: OFlags, mode: u32) -> Result<OwnedFd> {
+    call!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
+}
+
+/// A directory, to read it or to resolve paths below it.
+pub fn open_dir(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
+    open(dir, path, OFlags::RDONLY | OFlags::DIRECTORY, 0)
+}
+
+/// A file for reading.
+pub fn open_read(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
+    open(dir, path, OFlags::RDONLY, 0)
+}
+
+/// Reads at most `buf.len()` bytes; 0 = end of file.
+pub fn read(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
+    call!(rustix::io::read(fd, buf))
+}
+
+/// Reads at a position, in bytes from the start.
+pub fn pread(fd: impl AsFd, buf: &mut [u8], at: u64) -> Result<usize> {
+    call!(rustix::io::pread(fd, buf, at))
+}
+
+/// Reads until the buffer is full or the file ends; how many bytes. Several calls.
+pub fn read_full(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
+    let mut have = 0;
+    while let Some(room) = buf.get_mut(have..).filter(|r| !r.is_empty()) {
+        match read(fd.as_fd(), room) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(have)
+}
+
+/// Writes at most `buf.len()` bytes.
+pub fn write(fd: impl AsFd, buf: &[u8]) -> Result<usize> {
+    call!(rustix::io::write(fd, buf))
+}
+
+/// Writes at a position, in bytes from the start.
+pub fn pwrite(fd: impl AsFd, buf: &[u8], at: u64) -> Result<usize> {
+    call!(rustix::io::pwrite(fd, buf, at))
+}
+
+/// Writes all of it. Several calls where the kernel takes less at once.
+pub fn write_all(fd: impl AsFd, mut buf: &[u8]) -> Result<()> {
+    while !buf.is_empty() {
+        match write(fd.as_fd(), buf) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(n) => buf = buf.get(n..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory. The mode goes through the umask.
+#[doc(alias = "mkdirat")]
+pub fn mkdir(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
+    call!(rustix::fs::mkdirat(dir, path, Mode::from_raw_mode(mode)))
+}
+
+/// Makes a FIFO. The mode goes through the umask.
+#[doc(alias = "mkfifoat")]
+pub fn mkfifo(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
+    call!(rustix::fs::mknodat(dir, path, FileType::Fifo, Mode::from_raw_mode(mode), 0))
+}
+
+/// Makes a device node.
+#[doc(alias = "mknodat")]
+pub fn mknod(dir: impl AsFd, path: &CStr, kind: FileType, mode: u32, device: u64) -> Result<()> {
+    call!(rustix::fs::mknodat(dir, path, kind, Mode::from_raw_mode(mode), device))
+}
+
+/// Removes a file, link or FIFO.
+#[doc(alias = "unlinkat")]
+pub fn unlink(dir: impl AsFd, path: &CStr) -> Result<()> {
+    call!(rustix::fs::unlinkat(dir, path, AtFlags::empty()))
+}
+
+/// Removes an empty directory.
+pub fn rmdir(dir: impl AsFd, path: &CStr) -> Result<()> {
+    call!(rustix::fs::unlinkat(dir, path, AtFlags::REMOVEDIR))
+}
+
+/// Renames, replacing what is there.
+#[doc(alias = "renameat")]
+pub fn rename(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<()> {
+    call!(rustix::fs::renameat(from_dir, from, to_dir, to))
+}
+
+/// Renames with flags: `NOREPLACE` or `EXCHANGE`. Not every file system can; then `EINVAL`.
+#[doc(alias = "renameat2")]
+pub fn rename_with(
+    from_dir: impl AsFd,
+    from: &CStr,
+    to_dir: impl AsFd,
+    to: &CStr,
+    flags: RenameFlags,
+) -> Result<()> {
+    call!(rustix::fs::renameat_with(from_dir, from, to_dir, to, flags))
+}
+
+/// Makes a symbolic link at `path` that points to `target`.
+#[doc(alias = "symlinkat")]
+pub fn symlink(target: &CStr, dir: impl AsFd, path: &CStr) -> Result<()> {
+    call!(rustix::fs::symlinkat(target, dir, path))
+}
+
+/// Makes a hard link.
+#[doc(alias = "linkat")]
+pub fn link(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<()> {
+    call!(rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()))
+}
+
+/// What a symbolic link points to, in `buf`; `ENAMETOOLONG` if it may have been cut.
+#[doc(alias = "readlinkat")]
+pub fn readlink<'b>(dir: impl AsFd, path: &CStr, buf: &'b mut [u8]) -> Result<&'b [u8]> {
+    let room = buf.len();
+    let n = call!(rustix::fs::readlinkat_raw(dir, path, &mut *buf))?;
+    if n == room { Err(Errno::NAMETOOLONG) } else { Ok(buf.get(..n).unwrap_or_default()) }
+}
+
+/// What this path is; a final link is followed.
+#[doc(alias = "fstatat")]
+pub fn stat(dir: impl AsFd, path: &CStr) -> Result<Stat> {
+    call!(rustix::fs::statat(dir, path, AtFlags::empty()))
+}
+
+/// What this path is; a final link is not followed.
+pub fn lstat(dir: impl AsFd, path: &CStr) -> Result<Stat> {
+    call!(rustix::fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW))
+}
+
+/// What this descriptor is.
+pub fn fstat(fd: impl AsFd) -> Result<Stat> {
+    call!(rustix::fs::fstat(fd))
+}
+
+/// The file system that holds this descriptor.
+pub fn fstatfs(fd: impl AsFd) -> Result<StatFs> {
+    call!(rustix::fs::fstatfs(fd))
+}
+
+/// Whether the file system of this descriptor is mounted read-only. Source: `ST_RDONLY` of statfs(2).
+pub fn is_read_only(fd: impl AsFd) -> Result<bool> {
+    /// `ST_RDONLY` in `f_flags`.
+    const READ_ONLY: i64 = 1;
+    Ok(fstatfs(fd)?.f_flags as i64 & READ_ONLY != 0)
+}
+
+/// Sets the permission bits of a descriptor.
+pub fn fchmod(fd: impl AsFd, mode: u32) -> Result<()> {
+    call!(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
+}
+
+/// Sets the permission bits of a path; a final link is followed.
+#[doc(alias = "fchmodat")]
+pub fn chmod(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
+    call!(rustix::fs::chmodat(dir, path, Mode::from_raw_mode(mode), AtFlags::empty()))
+}
+
+/// Sets owner and group of a path.
+#[doc(alias = "fchownat")]
+pub fn chown(dir: impl AsFd, path: &CStr, user: Option<u32>, group: Option<u32>) -> Result<()> {
+    let user = user.map(rustix::fs::Uid::from_raw);
+    let group = group.map(rustix::fs::Gid::from_raw);
+    call!(rustix::fs::chownat(dir, path, user, group, AtFlags::empty()))
+}
+
+/// Cuts or extends to this many bytes.
+pub fn ftruncate(fd: impl AsFd, bytes: u64) -> Result<()> {
+    call!(rustix::fs::ftruncate(fd, bytes))
+}
+
+/// Waits until a file, or a directory's entries, are on the disk.
+pub fn fsync(fd: impl AsFd) -> Result<()> {
+    call!(rustix::fs::fsync(fd))
+}
+
+/// Waits until a whole file system is on the disk.
+pub fn syncfs(fd: impl AsFd) -> Result<()> {
+    call!(rustix::fs::syncfs(fd))
+}
+
+/// Writes all file systems back.
+pub fn sync() {
+    rustix::fs::sync();
+}
+
+/// Whether this process may do that to this path: `R_OK` 4, `W_OK` 2, `X_OK` 1, `F_OK` 0.
+#[doc(alias = "faccessat")]
+pub fn access(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
+    call!(rustix::fs::accessat(dir, path, rustix::fs::Access::from_bits_retain(mode as _), AtFlags::empty()))
+}
+
+/// Copies in the kernel from one file's position to another's; how many bytes; 0 = end.
+pub fn sendfile(to: impl AsFd, from: impl AsFd, bytes: usize) -> Result<usize> {
+    call!(rustix::fs::sendfile(to, from, None, bytes))
+}
+
+/// The pipe's reading and writing end, both close-on-exec and with these further flags.
+pub fn pipe(flags: rustix::pipe::PipeFlags) -> Result<(OwnedFd, OwnedFd)> {
+    call!(rustix::pipe::pipe_with(flags | rustix::pipe::PipeFlags::CLOEXEC))
+}
+
+pub use rustix::pipe::PipeFlags;
+
+/// A second descriptor for the same open file, close-on-exec, with the lowest free number from `at_least` on.
+#[doc(alias = "F_DUPFD_CLOEXEC")]
+pub fn dup(fd: impl AsFd, at_least: i32) -> Result<OwnedFd> {
+    call!(rustix::io::fcntl_dupfd_cloexec(fd, at_least))
+}
+
+/// Whether the descriptor is closed by an exec.
+pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
+    use rustix::io::FdFlags;
+    call!(rustix::io::fcntl_setfd(fd, if on { FdFlags::CLOEXEC } else { FdFlags::empty() }))
+}
+
+/// Whether reads and writes return at once with `EAGAIN`.
+pub fn set_nonblocking(fd: impl AsFd, on: bool) -> Result<()> {
+    let flags = call!(rustix::fs::fcntl_getfl(fd.as_fd()))?;
+    let wanted = if on { flags | OFlags::NONBLOCK } else { flags - OFlags::NONBLOCK };
+    if wanted == flags { Ok(()) } else { call!(rustix::fs::fcntl_setfl(fd, wanted)) }
+}
+
+/// Which lock: on the whole file, advisory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// `F_RDLCK`
+    Shared,
+    /// `F_WRLCK`
+    Exclusive,
+    /// `F_UNLCK`
+    None,
+}
+
+/// `struct flock` with 64-bit offsets, as the kernel takes it (`fcntl64` on 32-bit machines).
+#[repr(C)]
+#[derive(Default)]
+struct Flock {
+    kind: i16,
+    whence: i16,
+    start: i64,
+    len: i64,
+    pid: i32,
+}
+
+#[cfg(target_pointer_width = "64")]
+const FCNTL: u32 = raw::nr::__NR_fcntl;
+#[cfg(target_pointer_width = "32")]
+const FCNTL: u32 = raw::nr::__NR_fcntl64;
+#[cfg(target_pointer_width = "64")]
+const GETLK: u32 = raw::nr::F_GETLK;
+#[cfg(target_pointer_width = "32")]
+const GETLK: u32 = 12; // F_GETLK64, include/uapi/asm-generic/fcntl.h
+
+fn lock_call(fd: BorrowedFd<'_>, command: u32, kind: i16, pid: i32) -> Result<Flock> {
+    use crate::AsRawFd;
+    let mut lock = Flock { kind, pid, ..Flock::default() };
+    crate::fault::enter()?;
+    // SAFETY: the kernel reads and writes one `struct flock` there, which lives until the call returns.
+    unsafe {
+        raw::syscall6(FCNTL, fd.as_raw_fd() as usize, command as usize, (&raw mut lock).addr(), 0, 0, 0)
+    }?;
+    Ok(lock)
+}
+
+impl Lock {
+    const fn kind(self) -> i16 {
+        (match self {
+            Self::Shared => raw::nr::F_RDLCK,
+            Self::Exclusive => raw::nr::F_WRLCK,
+            Self::None => raw::nr::F_UNLCK,
+        }) as i16
+    }
+}
+
+/// An open-file-description lock on the whole file: it goes with the last descriptor of this open file, not
+/// with the process. `EAGAIN` when someone holds it. Source: fcntl(2), `F_OFD_SETLK`.
+pub fn ofd_lock(fd: impl AsFd, lock: Lock) -> Result<()> {
+    lock_call(fd.as_fd(), raw::nr::F_OFD_SETLK, lock.kind(), 0).map(|_| ())
+}
+
+/// As [`ofd_lock`], but waits for it (`EINTR` when a signal comes).
+pub fn ofd_lock_wait(fd: impl AsFd, lock: Lock) -> Result<()> {
+    lock_call(fd.as_fd(), raw::nr::F_OFD_SETLKW, lock.kind(), 0).map(|_| ())
+}
+
+/// Who would refuse a POSIX write lock on this file: none, or a process (−1 for an open-file-description lock).
+#[doc(alias = "F_GETLK")]
+pub fn lock_holder(fd: impl AsFd) -> Result<Option<i32>> {
+    let lock = lock_call(fd.as_fd(), GETLK, Lock::Exclusive.kind(), 0)?;
+    Ok(if lock.kind == Lock::None.kind() { None } else { Some(lock.pid) })
+}
+
+/// Walks a directory, `.` and `..` left out. Stops at the first error, or when `each` says so.
+///
+/// `each` gets the entry's name, its inode, and its type where the file system tells (else `Unknown`).
+#[doc(alias = "getdents64")]
+pub fn for_each_entry<E: From<Errno>>(
+    dir: impl AsFd,
+    mut each: impl FnMut(&CStr, u64, FileType) -> core::result::Result<(), E>,
+) -> core::result::Result<(), E> {
+    let mut buf = [MaybeUninit::<u8>::uninit(); 4096];
+    let mut entries = rustix::fs::RawDir::new(dir, &mut buf);
+    loop {
+        crate::fault::enter()?;
+        let Some(entry) = entries.next() else { return Ok(()) };
+        let entry = entry?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            each(name, entry.ino(), entry.file_type())?;
+        }
+    }
+}
+
+/// Goes back to the first entry, before a directory is walked again through the same descriptor.
+#[doc(alias = "lseek")]
+pub fn rewind(fd: impl AsFd) -> Result<()> {
+    call!(rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))).map(|_| ())
+}
+
+/// Changes the working directory.
+pub fn chdir(path: &CStr) -> Result<()> {
+    call!(rustix::process::chdir(path))
+}
+
+/// Changes the working directory to this one.
+pub fn fchdir(fd: impl AsFd) -> Result<()> {
+    call!(rustix::process::fchdir(fd))
+}
+
+/// Changes the root directory.
+pub fn chroot(path: &CStr) -> Result<()> {
+    call!(rustix::process::chroot(path))
+}
+
+/// The working directory's absolute path, in `buf`.
+pub fn getcwd(buf: &mut [u8]) -> Result<&CStr> {
+    crate::fault::enter()?;
+    // SAFETY: the kernel writes at most `buf.len()` bytes there.
+    let n = unsafe { raw::syscall6(raw::nr::__NR_getcwd, buf.as_mut_ptr().addr(), buf.len(), 0, 0, 0, 0) }?;
+    CStr::from_bytes_with_nul(buf.get(..n).unwrap_or_default()).map_err(|_| Errno::NAMETOOLONG)
+}
+
+/// Mounts a file system.
+pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: MountFlags, data: &CStr) -> Result<()> {
+    call!(rustix::mount::mount(source, target, kind, flags, data))
+}
+
+/// Moves a mount to another place.
+pub fn mount_move(from: &CStr, to: &CStr) -> Result<()> {
+    call!(rustix::mount::mount_move(from, to))
+}
+
+/// Changes the flags of a mount.
+pub fn remount(target: &CStr, flags: MountFlags, data: &CStr) -> Result<()> {
+    call!(rustix::mount::mount_remount(target, flags, data))
+}
+
+/// Takes a mount away.
+pub fn unmount(target: &CStr, flags: UnmountFlags) -> Result<()> {
+    call!(rustix::mount::unmount(target, flags))
+}

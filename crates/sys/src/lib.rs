@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: ISC
+//! System calls, start-up code, file descriptors, clocks and signals: the only crate that holds `unsafe`.
+//!
+//! Every call goes through [`fault::enter`], which is nothing at all outside of tests: there it counts the
+//! calls of a process and makes call *n* fail, or kills the process right before it. That is why the other
+//! crates use these functions and never rustix itself.
+//!
+//! Paths are [`CStr`](core::ffi::CStr) relative to a directory descriptor; [`CBuf`] builds them in place.
+//! Errors are the bare [`Errno`]; callers add what they were doing.
+#![cfg_attr(not(test), no_std)]
+
+#[macro_use]
+pub mod fault;
+#[cfg(feature = "start")]
+mod arena;
+mod cbuf;
+pub mod event;
+pub mod fs;
+#[cfg(feature = "start")]
+mod memory_functions;
+pub mod mm;
+pub mod net;
+pub mod process;
+pub mod raw;
+pub mod signal;
+pub mod spawn;
+pub mod start;
+pub mod time;
+
+pub use cbuf::{CBuf, Path, TooLong};
+pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+pub use rustix::io::Errno;
+
+/// What a system call gives: its value, or the kernel's error number.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// The current directory as the base of a relative path (`AT_FDCWD`).
+pub use rustix::fs::CWD;
+
+/// The standard streams, as descriptors that this program never closes.
+pub mod stdio {
+    #![allow(unsafe_code)]
+    use super::BorrowedFd;
+
+    /// Standard input.
+    pub fn stdin() -> BorrowedFd<'static> {
+        // SAFETY: the start of the process makes sure that 0, 1 and 2 are open, and nothing here closes them.
+        unsafe { rustix::stdio::stdin() }
+    }
+
+    /// Standard output.
+    pub fn stdout() -> BorrowedFd<'static> {
+        // SAFETY: as for `stdin`.
+        unsafe { rustix::stdio::stdout() }
+    }
+
+    /// Standard error.
+    pub fn stderr() -> BorrowedFd<'static> {
+        // SAFETY: as for `stdin`.
+        unsafe { rustix::stdio::stderr() }
+    }
+}
+
+pub use stdio::{stderr, stdin, stdout};
