@@ -39,6 +39,8 @@ pub use rustix::fs::CWD;
 
 /// The standard streams, as descriptors that this program never closes.
 pub mod stdio {
+    // rustix marks these safe where the standard library is linked (host tests) and unsafe where it is not.
+    #![allow(unused_unsafe)]
     #![allow(unsafe_code)]
     use super::BorrowedFd;
 
