@@ -15,6 +15,7 @@ pub mod fault;
 mod arena;
 mod cbuf;
 pub mod event;
+pub mod fifodir;
 pub mod fs;
 #[cfg(feature = "start")]
 mod memory_functions;

@@ -185,3 +185,54 @@ pub fn kill_pidfd(pidfd: BorrowedFd<'_>, signal: u8) -> Result<()> {
     }?;
     Ok(())
 }
+
+/// Signals by number: the names that Linux gives them on each CPU that we build for.
+const NAMES: [&[u8]; 31] = [
+    b"HUP", b"INT", b"QUIT", b"ILL", b"TRAP", b"ABRT", b"BUS", b"FPE", b"KILL", b"USR1", b"SEGV", b"USR2",
+    b"PIPE", b"ALRM", b"TERM", b"STKFLT", b"CHLD", b"CONT", b"STOP", b"TSTP", b"TTIN", b"TTOU", b"URG",
+    b"XCPU", b"XFSZ", b"VTALRM", b"PROF", b"WINCH", b"IO", b"PWR", b"SYS",
+];
+
+/// A signal's name, without the `SIG`; `???` for one that has none.
+pub fn name(signal: u8) -> &'static [u8] {
+    usize::from(signal).checked_sub(1).and_then(|at| NAMES.get(at)).copied().unwrap_or(b"???")
+}
+
+/// The signal that a text names: a number from 1 to 64, or a name in any case, with or without `SIG`.
+pub fn from_text(text: &[u8]) -> Option<u8> {
+    if text.first().is_some_and(u8::is_ascii_digit) {
+        let number = text.iter().try_fold(0u8, |n, byte| {
+            let digit = char::from(*byte).to_digit(10)?;
+            n.checked_mul(10)?.checked_add(digit as u8)
+        })?;
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let bare = match text.split_at_checked(3) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"SIG") => rest,
+        _ => text,
+    };
+    let bare: &[u8] = match bare {
+        b"POLL" => b"IO",
+        b"CLD" => b"CHLD",
+        b"IOT" => b"ABRT",
+        other => other,
+    };
+    NAMES.iter().position(|n| n.eq_ignore_ascii_case(bare)).map(|at| at as u8 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        assert_eq!(from_text(b"15"), Some(15));
+        assert_eq!(from_text(b"sigterm"), Some(15));
+        assert_eq!(from_text(b"WINCH"), Some(28));
+        assert_eq!(from_text(b"0"), None);
+        assert_eq!(from_text(b"999"), None);
+        assert_eq!(from_text(b"nope"), None);
+        assert_eq!(name(9), b"KILL");
+        assert_eq!(name(0), b"???");
+    }
+}
