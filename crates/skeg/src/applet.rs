@@ -4,6 +4,7 @@
 use crate::words;
 use core::ffi::CStr;
 use sys::start::Strings;
+use text::args::{Arg, ArgError};
 
 /// A program of the multicall binary.
 pub struct Applet {
@@ -31,6 +32,69 @@ impl Call {
     /// A parser for the words.
     pub fn args(&self) -> text::args::Args<Strings> {
         text::args::Args::new(self.words)
+    }
+
+    /// Says what is wrong with the arguments, and where to read more; the exit code of a wrong usage.
+    pub fn misused(&self, pieces: &[&[u8]]) -> u8 {
+        let mut all: heapless::Vec<&[u8], 12> = heapless::Vec::new();
+        let _ = all.extend_from_slice(pieces.get(..11).unwrap_or(pieces));
+        let _ = all.push(b" (--help shows the usage)");
+        words::complain(self.name, &all);
+        USAGE
+    }
+
+    /// Refuses an option that this applet does not have.
+    pub fn unknown(&self, arg: Arg) -> u8 {
+        match arg {
+            Arg::Short(letter) => self.misused(&[b"unknown option -", &[letter]]),
+            Arg::Long(name) => self.misused(&[b"unknown option --", name]),
+        }
+    }
+
+    /// Refuses arguments that the parser can't understand.
+    pub fn refuse(&self, error: ArgError) -> u8 {
+        match error {
+            ArgError::MissingValue(Arg::Short(letter)) => {
+                self.misused(&[b"option -", &[letter], b" needs a value"])
+            }
+            ArgError::MissingValue(Arg::Long(name)) => self.misused(&[b"option --", name, b" needs a value"]),
+            ArgError::UnexpectedValue(name) => self.misused(&[b"option --", name, b" takes no value"]),
+        }
+    }
+
+    /// The value of the option that came last, as a number; else the exit code, after a message.
+    pub fn number<I: Iterator<Item = &'static CStr>>(
+        &self,
+        args: &mut text::args::Args<I>,
+        what: &[u8],
+        most: u32,
+    ) -> Result<u32, u8> {
+        let value = args.value().map_err(|e| self.refuse(e))?.to_bytes();
+        match text::parse_u64(value) {
+            Ok(n) if n <= u64::from(most) => Ok(n as u32),
+            Ok(_) | Err(text::NumberError::TooLarge) => {
+                let most = text::Digits::decimal(u64::from(most));
+                Err(self.misused(&[
+                    b"the ",
+                    what,
+                    b" '",
+                    value,
+                    b"' is too large: at most ",
+                    most.as_bytes(),
+                ]))
+            }
+            Err(_) => Err(self.misused(&[b"the ", what, b" '", value, b"' is not a number"])),
+        }
+    }
+
+    /// Says what failed and why; the exit code of a failed system call.
+    pub fn failed(&self, what: &[&[u8]], errno: sys::Errno) -> u8 {
+        let mut all: heapless::Vec<&[u8], 12> = heapless::Vec::new();
+        let _ = all.push(b"can't ");
+        let _ = all.extend_from_slice(what.get(..9).unwrap_or(what));
+        let _ = all.extend_from_slice(&[b": ", words::errno(errno)]);
+        words::complain(self.name, &all);
+        SYSTEM
     }
 
     /// Prints the help on standard output.

@@ -9,13 +9,14 @@
 extern crate alloc;
 
 mod applet;
+mod tree;
 mod words;
 
 use applet::Applet;
 use sys::start::Strings;
 
 /// Each area's applets.
-static AREAS: &[&[Applet]] = &[];
+static AREAS: &[&[Applet]] = &[tree::APPLETS];
 
 sys::entry!(main);
 
