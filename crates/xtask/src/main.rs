@@ -1,3 +1,60 @@
 // SPDX-License-Identifier: ISC
-//! xtask
-fn main() {}
+//! The project's own tasks: `cargo xtask TASK`. Host tool; nothing of it reaches a device.
+
+mod arch;
+mod command;
+mod dist;
+mod elf;
+mod toolchain;
+
+use command::Outcome;
+use std::process::ExitCode;
+
+/// A task: its name, one line about it, its code.
+struct Task(&'static str, &'static str, fn(lexopt::Parser) -> Outcome);
+
+static TASKS: &[Task] = &[
+    Task("dist", "build the device binary for some architectures, with a size report", dist::main),
+    Task("sizes", "the bytes of the built binaries, by crate, held to the budget", dist::sizes),
+];
+
+fn main() -> ExitCode {
+    let mut args = lexopt::Parser::from_env();
+    match task(&mut args) {
+        Ok(Some(run)) => match run(args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
+                eprintln!("xtask: {e}");
+                ExitCode::FAILURE
+            }
+        },
+        Ok(None) => {
+            help();
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("xtask: {e}");
+            help();
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn task(args: &mut lexopt::Parser) -> Result<Option<fn(lexopt::Parser) -> Outcome>, String> {
+    use lexopt::prelude::*;
+    match args.next().map_err(|e| e.to_string())? {
+        None | Some(Long("help") | Short('h')) => Ok(None),
+        Some(Value(name)) => match TASKS.iter().find(|task| name == task.0) {
+            Some(task) => Ok(Some(task.2)),
+            None => Err(format!("{}: no such task", name.to_string_lossy())),
+        },
+        Some(other) => Err(other.unexpected().to_string()),
+    }
+}
+
+fn help() {
+    println!("cargo xtask TASK [OPTION...]   (TASK --help says more)\n");
+    for Task(name, about, _) in TASKS {
+        println!("  {name:8} {about}");
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: ISC
+//! The architectures of a release: names, compiler targets, emulators. Read by dist, sizes, test, qemu and demo.
+
+/// One architecture that a release is made for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Arch {
+    /// What people type, and the folder below `target/dist`.
+    pub name: &'static str,
+    /// The compiler's target.
+    pub triple: &'static str,
+    /// User-mode emulator of Debian's `qemu-user`.
+    pub emulator: &'static str,
+    /// Debian's name of the architecture, for packages of its own.
+    pub debian: &'static str,
+}
+
+/// All of them, the quickest to test first.
+pub static ALL: [Arch; 4] = [
+    Arch { name: "x86_64", triple: "x86_64-unknown-linux-musl", emulator: "qemu-x86_64", debian: "amd64" },
+    Arch { name: "aarch64", triple: "aarch64-unknown-linux-musl", emulator: "qemu-aarch64", debian: "arm64" },
+    Arch { name: "armv7", triple: "armv7-unknown-linux-musleabihf", emulator: "qemu-arm", debian: "armhf" },
+    Arch {
+        name: "riscv64",
+        triple: "riscv64gc-unknown-linux-musl",
+        emulator: "qemu-riscv64",
+        debian: "riscv64",
+    },
+];
+
+/// The architecture of this name, or all of them for `all`, in the order they are to be built.
+pub fn named(name: &str) -> Result<&'static [Arch], String> {
+    if name == "all" {
+        return Ok(&ALL);
+    }
+    match ALL.iter().find(|arch| arch.name == name) {
+        Some(arch) => Ok(std::slice::from_ref(arch)),
+        None => {
+            let known: Vec<_> = ALL.iter().map(|arch| arch.name).collect();
+            Err(format!("{name}: no such architecture (known: {}, all)", known.join(", ")))
+        }
+    }
+}
+
+/// The architecture of the machine that this runs on, where it is one of ours.
+pub fn host() -> Option<&'static Arch> {
+    let name = if std::env::consts::ARCH == "arm" { "armv7" } else { std::env::consts::ARCH };
+    ALL.iter().find(|arch| arch.name == name)
+}
