@@ -169,7 +169,10 @@ fn crate_root(path: &str) -> Option<&str> {
             // An impl has a disambiguator, and then the path that it stands in.
             'M' | 'X' => rest = without_disambiguator(rest),
             'I' | 'Y' => {}
-            'C' => return counted(without_disambiguator(rest)),
+            'C' => {
+                let (len, name) = counted(without_disambiguator(rest))?;
+                return name.strip_prefix('_').unwrap_or(name).get(..len);
+            }
             // A type instead of a path (`<&T as Trait>::f`): the first crate that it names.
             _ => {
                 let next = rest.find('C')?;
@@ -183,17 +186,16 @@ fn without_disambiguator(path: &str) -> &str {
     path.strip_prefix('s').and_then(|rest| rest.split_once('_')).map_or(path, |(_, rest)| rest)
 }
 
-/// `3foo…`: the three bytes.
-fn counted(text: &str) -> Option<&str> {
+/// `3foo…`: the 3, and what follows it.
+fn counted(text: &str) -> Option<(usize, &str)> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let len: usize = text.get(..digits)?.parse().ok()?;
-    let rest = text.get(digits..)?;
-    rest.strip_prefix('_').unwrap_or(rest).get(..len)
+    Some((text.get(..digits)?.parse().ok()?, text.get(digits..)?))
 }
 
 /// The crate of an old-style name: the first word, or what stands after `<`.
 fn first_word(path: &str) -> Option<&str> {
-    let word = counted(path)?;
+    let (len, rest) = counted(path)?;
+    let word = rest.get(..len)?;
     let word = word.strip_prefix("_$LT$").unwrap_or(word);
     word.split(['.', '$']).find(|part| !part.is_empty())
 }
@@ -209,7 +211,7 @@ mod tests {
         assert_eq!(crate_of("_RNvMs_NtCs12_7compile5imageNtB2_1A3run"), "compile");
         assert_eq!(crate_of("_ZN4core3fmt5write17h0123456789abcdefE"), "core");
         assert_eq!(
-            crate_of("_ZN58_$LT$alloc..string..String$u20$as$u20$core..fmt..Debug$GT$3fmt17hE"),
+            crate_of("_ZN27_$LT$alloc..string..String$GT$3fmt17hE"),
             "alloc"
         );
         assert_eq!(crate_of("memcpy"), "(start-up code and memory functions)");

@@ -10,8 +10,11 @@ mod toolchain;
 use command::Outcome;
 use std::process::ExitCode;
 
+/// A task's code: it takes the rest of the command line.
+type Run = fn(lexopt::Parser) -> Outcome;
+
 /// A task: its name, one line about it, its code.
-struct Task(&'static str, &'static str, fn(lexopt::Parser) -> Outcome);
+struct Task(&'static str, &'static str, Run);
 
 static TASKS: &[Task] = &[
     Task("dist", "build the device binary for some architectures, with a size report", dist::main),
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn task(args: &mut lexopt::Parser) -> Result<Option<fn(lexopt::Parser) -> Outcome>, String> {
+fn task(args: &mut lexopt::Parser) -> Outcome<Option<Run>> {
     use lexopt::prelude::*;
     match args.next().map_err(|e| e.to_string())? {
         None | Some(Long("help") | Short('h')) => Ok(None),
