@@ -29,9 +29,9 @@ unsafe fn copy_forward(to: *mut u8, from: *const u8, n: usize) {
             }
             while i + WORD <= n {
                 // SAFETY: i + WORD <= n and both are aligned.
-                let word = unsafe { from.add(i).cast::<usize>().read_volatile() };
+                let word = unsafe { from.wrapping_add(i).cast::<usize>().read_volatile() };
                 // SAFETY: as above.
-                unsafe { to.add(i).cast::<usize>().write_volatile(word) };
+                unsafe { to.wrapping_add(i).cast::<usize>().write_volatile(word) };
                 i += WORD;
             }
         }
@@ -46,9 +46,9 @@ unsafe fn copy_forward(to: *mut u8, from: *const u8, n: usize) {
 /// Copies byte `i`.
 unsafe fn copy_byte(to: *mut u8, from: *const u8, i: usize) {
     // SAFETY: the caller vouches that byte `i` can be read.
-    let byte = unsafe { from.add(i).read_volatile() };
+    let byte = unsafe { from.wrapping_add(i).read_volatile() };
     // SAFETY: the caller vouches that byte `i` can be written.
-    unsafe { to.add(i).write_volatile(byte) };
+    unsafe { to.wrapping_add(i).write_volatile(byte) };
 }
 
 #[unsafe(no_mangle)]
@@ -89,11 +89,11 @@ unsafe extern "C" fn memset(to: *mut u8, byte: c_int, n: usize) -> *mut u8 {
         while i < n {
             if i + WORD <= n && (to.addr() + i).is_multiple_of(WORD) {
                 // SAFETY: i + WORD <= n, and it is aligned.
-                unsafe { to.add(i).cast::<usize>().write_volatile(word) };
+                unsafe { to.wrapping_add(i).cast::<usize>().write_volatile(word) };
                 i += WORD;
             } else {
                 // SAFETY: i < n, and the caller vouches for n bytes.
-                unsafe { to.add(i).write_volatile(byte as u8) };
+                unsafe { to.wrapping_add(i).write_volatile(byte as u8) };
                 i += 1;
             }
         }
@@ -106,9 +106,9 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> c_int {
     let mut i = 0;
     while i < n {
         // SAFETY: i < n, and the caller vouches for n bytes of both.
-        let x = unsafe { a.add(i).read_volatile() };
+        let x = unsafe { a.wrapping_add(i).read_volatile() };
         // SAFETY: as above.
-        let y = unsafe { b.add(i).read_volatile() };
+        let y = unsafe { b.wrapping_add(i).read_volatile() };
         if x != y {
             return c_int::from(x) - c_int::from(y);
         }
@@ -127,7 +127,7 @@ unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, n: usize) -> c_int {
 unsafe extern "C" fn strlen(s: *const u8) -> usize {
     let mut n = 0;
     // SAFETY: the caller vouches for a string that ends with a zero byte, which stops the loop.
-    while unsafe { s.add(n).read_volatile() } != 0 {
+    while unsafe { s.wrapping_add(n).read_volatile() } != 0 {
         n += 1;
     }
     n

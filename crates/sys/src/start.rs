@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: ISC
 //! The start of a process: `_start` per CPU, the argument vector, the environment.
 //!
-//! `_start` hands the initial stack to [`begin`], which remembers where arguments and environment lie (they
+//! `_start` hands the initial stack to `begin`, which remembers where arguments and environment lie (they
 //! live as long as the process), tells rustix the auxiliary vector, and calls the `skeg_main` that
-//! [`entry!`](crate::entry) defines.
+//! `sys::entry!` defines.
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-/// The null-terminated environment array that the kernel made, once [`begin`] has run.
+/// The null-terminated environment array that the kernel made, once `begin` has run.
 static ENVIRONMENT: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The strings of an argument vector or an environment, in order.

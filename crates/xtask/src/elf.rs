@@ -210,10 +210,7 @@ mod tests {
         assert_eq!(crate_of("_RNvNtCskJ_4core3fmt5write"), "core");
         assert_eq!(crate_of("_RNvMs_NtCs12_7compile5imageNtB2_1A3run"), "compile");
         assert_eq!(crate_of("_ZN4core3fmt5write17h0123456789abcdefE"), "core");
-        assert_eq!(
-            crate_of("_ZN27_$LT$alloc..string..String$GT$3fmt17hE"),
-            "alloc"
-        );
+        assert_eq!(crate_of("_ZN27_$LT$alloc..string..String$GT$3fmt17hE"), "alloc");
         assert_eq!(crate_of("memcpy"), "(start-up code and memory functions)");
     }
 

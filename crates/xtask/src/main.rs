@@ -2,9 +2,12 @@
 //! The project's own tasks: `cargo xtask TASK`. Host tool; nothing of it reaches a device.
 
 mod arch;
+mod check;
 mod command;
 mod dist;
 mod elf;
+mod imports;
+mod sources;
 mod toolchain;
 
 use command::Outcome;
@@ -19,6 +22,7 @@ struct Task(&'static str, &'static str, Run);
 static TASKS: &[Task] = &[
     Task("dist", "build the device binary for some architectures, with a size report", dist::main),
     Task("sizes", "the bytes of the built binaries, by crate, held to the budget", dist::sizes),
+    Task("check", "imports, licences, headers, format, lints, documentation", check::main),
 ];
 
 fn main() -> ExitCode {
