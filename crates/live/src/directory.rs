@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: ISC
+//! A live directory as a command has it: its lock, its generation in force, states and image.
+
+use crate::error::{During, LiveError, Op, What};
+use crate::generation::Generation;
+use crate::journal::Journal;
+use crate::lock::{Access, Lock, Wait};
+use crate::place::Place;
+use crate::scandir::ScanDir;
+use crate::state::States;
+use core::ffi::CStr;
+use sys::{AsFd, BorrowedFd, Errno, OwnedFd, fs};
+
+/// The place, its `LIVE:sv` directory and the lock: what a command holds before it asks which generation is in force.
+pub struct Locked {
+    place: Place,
+    sv: OwnedFd,
+    lock: Option<Lock>,
+}
+
+impl Locked {
+    /// Opens `LIVE:sv` and takes the lock. `Absent` where there is no such directory.
+    ///
+    /// For `Look` and `Read` by a user who may not open the lock file, nothing is locked.
+    pub fn open(live: &CStr, access: Access, wait: Wait) -> Result<Self, LiveError> {
+        let place = Place::new(live)?;
+        let sv = match fs::open_dir(place.parent(), &place.sv_name()) {
+            Ok(sv) => sv,
+            Err(Errno::NOENT) => return Err(LiveError::Absent),
+            Err(e) => return Err(LiveError::Sys(Op::Open, What::Supervised, e)),
+        };
+        let lock = match access {
+            Access::Look => None,
+            Access::Read | Access::Change => match Lock::take(sv.as_fd(), access, wait) {
+                Err(LiveError::Sys(Op::Open, What::Lock, Errno::ACCESS | Errno::NOENT))
+                    if access == Access::Read =>
+                {
+                    None
+                }
+                other => Some(other?),
+            },
+        };
+        Ok(Self { place, sv, lock })
+    }
+
+    /// As [`Self::open`] for a change, but makes `LIVE:sv` where it is missing: for init.
+    pub fn make(live: &CStr, wait: Wait) -> Result<Self, LiveError> {
+        let place = Place::new(live)?;
+        match fs::mkdir(place.parent(), &place.sv_name(), 0o755) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(LiveError::Sys(Op::Create, What::Supervised, e)),
+        }
+        let sv = fs::open_dir(place.parent(), &place.sv_name()).during(Op::Open, What::Supervised)?;
+        let lock = Some(Lock::take(sv.as_fd(), Access::Change, wait)?);
+        Ok(Self { place, sv, lock })
+    }
+
+    /// Where it is.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The directory `LIVE:sv`.
+    pub fn sv(&self) -> BorrowedFd<'_> {
+        self.sv.as_fd()
+    }
+
+    /// Whether the lock is held.
+    pub const fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// What an unfinished command left.
+    pub fn journal(&self) -> Result<Option<Journal>, LiveError> {
+        Journal::read(self.sv())
+    }
+
+    /// Opens the generation in force. `Absent` before init.
+    pub fn live(self) -> Result<Live, LiveError> {
+        let writable = self.lock.is_some();
+        let number = self.place.current()?;
+        let generation = Generation::open(&self.place, number)?;
+        let states = match generation.states(writable) {
+            Err(LiveError::Sys(Op::Open, What::State, Errno::ACCESS | Errno::ROFS)) if writable => {
+                generation.states(false)?
+            }
+            other => other?,
+        };
+        let image = generation.image()?;
+        Ok(Live { locked: self, generation, states, image })
+    }
+}
+
+/// A live directory, open.
+pub struct Live {
+    locked: Locked,
+    generation: Generation,
+    states: States,
+    image: &'static [u8],
+}
+
+impl Live {
+    /// Opens a live directory: `LIVE:sv` first, then the lock, then the link is read.
+    ///
+    /// An unfinished command's journal is not looked at: whoever changes things asks for it first
+    /// ([`Locked::journal`]) and finishes it.
+    pub fn open(live: &CStr, access: Access, wait: Wait) -> Result<Self, LiveError> {
+        Locked::open(live, access, wait)?.live()
+    }
+
+    /// The image's bytes. They are checked, as is the hash, by [`Self::belongs`].
+    pub const fn image(&self) -> &'static [u8] {
+        self.image
+    }
+
+    /// Whether the state file belongs to the image with this hash.
+    pub fn belongs(&self, hash: &[u8; 32]) -> Result<(), LiveError> {
+        if self.states.header().hash == *hash { Ok(()) } else { Err(LiveError::OtherImage) }
+    }
+
+    /// The states.
+    pub const fn states(&self) -> &States {
+        &self.states
+    }
+
+    /// The states, to be changed.
+    pub const fn states_mut(&mut self) -> &mut States {
+        &mut self.states
+    }
+
+    /// The generation in force.
+    pub const fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// The place and the lock.
+    pub const fn locked(&self) -> &Locked {
+        &self.locked
+    }
+
+    /// Gives the generation up and keeps the lock.
+    pub fn into_locked(self) -> Locked {
+        self.locked
+    }
+
+    /// The scan directory, to add and remove entries.
+    pub fn scandir(&self) -> Result<ScanDir, LiveError> {
+        let prefix = self.generation.prefix()?;
+        ScanDir::open(&self.generation.scandir()?, prefix.as_bytes(), self.locked.place.absolute_sv()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generation::{Builder, ImageSource, Notes};
+    use crate::service_dir::{self, File, FileKind, Id, ServiceDir, Umask};
+    use crate::state::State;
+    use crate::{remove_test_dir, test_dir};
+
+    fn files(run: &'static [u8]) -> [File<'static>; 4] {
+        let file = |path, mode, bytes| File { path, mode, kind: FileKind::File, bytes };
+        [
+            file(c"run", 0o755, run),
+            file(c"notification-fd", 0o644, b"3\n"),
+            File { path: c"data", mode: 0o755, kind: FileKind::Dir, bytes: b"" },
+            file(c"data/x", 0o600, b""),
+        ]
+    }
+
+    fn build(live: &CStr) -> Locked {
+        let locked = Locked::make(live, Wait::No).unwrap();
+        let _umask = Umask::none();
+        let mut builder = Builder::begin(locked.place(), 1).unwrap();
+        let id = Id { generation: 1, index: 0 };
+        service_dir::create(locked.sv(), id, files(b"#!@SKEG@ x\nrest").into_iter(), b"/bin/skeg").unwrap();
+        builder.name(c"httpd", id).unwrap();
+        let notes = Notes { compiled: c"/img", scandir: c"/tmp", prefix: b"p-", skeg: c"/bin/skeg" };
+        builder.notes(&notes).unwrap();
+        builder.image(ImageSource::Copy(b"image")).unwrap();
+        builder.states([9; 32], 2, [State::UP, State::DOWN].into_iter()).unwrap();
+        builder.commit_first().unwrap();
+        assert_eq!(builder.commit_first(), Err(LiveError::Exists));
+        locked
+    }
+
+    #[test]
+    fn what_init_makes_can_be_opened_read_and_updated() {
+        let (dir, live) = test_dir("directory");
+        let mut it = build(&live).live().unwrap();
+        assert_eq!(it.image(), b"image");
+        it.belongs(&[9; 32]).unwrap();
+        assert!(it.states().get(0).is_up() && !it.states().get(1).is_up());
+        it.states_mut().set(1, State::STARTING).unwrap();
+        let mut again = it.generation().states(false).unwrap();
+        assert_eq!(again.get(1), State::STARTING);
+        it.states_mut().set(1, State::UP).unwrap();
+        again.reread().unwrap();
+        assert_eq!(again.get(1), State::UP);
+        assert_eq!(it.generation().prefix().unwrap().as_c(), c"p-");
+        assert_eq!(it.generation().id(b"httpd").unwrap(), Some(Id { generation: 1, index: 0 }));
+        assert_eq!(it.generation().id(b"other").unwrap(), None);
+        let sv = format!("{}:sv", live.to_str().unwrap());
+        assert_eq!(std::fs::read(format!("{sv}/1.0/run")).unwrap(), b"#!/bin/skeg x\nrest");
+        assert_eq!(std::fs::read(format!("{sv}/1.0/data/x")).unwrap(), b"");
+        remove_test_dir(&dir);
+    }
+
+    #[test]
+    fn a_version_is_used_at_the_next_start_or_at_once_and_tidied_then() {
+        let (dir, live) = test_dir("version");
+        let locked = build(&live);
+        let id = Id { generation: 1, index: 0 };
+        let finish = File { path: c"finish", mode: 0o755, kind: FileKind::File, bytes: b"f" };
+        let new = [files(b"new")[0], finish];
+        service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
+        service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
+        let service = ServiceDir::open(locked.sv(), id).unwrap();
+        service.switch(2, false).unwrap();
+        assert_eq!((service.current(), service.next()), (Ok(Some(1)), Ok(Some(2))));
+        service.tidy(|_| false).unwrap();
+        let sv = format!("{}:sv/1.0", live.to_str().unwrap());
+        assert_eq!(std::fs::read(format!("{sv}/run")).unwrap(), b"#!/bin/skeg x\nrest");
+        assert!(std::fs::read(format!("{sv}/finish")).is_err());
+        service.switch(2, true).unwrap();
+        service.tidy(|_| false).unwrap();
+        assert_eq!(std::fs::read(format!("{sv}/run")).unwrap(), b"new");
+        assert_eq!(std::fs::read(format!("{sv}/finish")).unwrap(), b"f");
+        let mut names: Vec<_> =
+            std::fs::read_dir(&sv).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["current", "down", "event", "finish", "run", "v2"]);
+        remove_test_dir(&dir);
+    }
+
+    #[test]
+    fn a_lock_in_use_says_who_holds_it() {
+        let (dir, live) = test_dir("lock");
+        let held = build(&live);
+        let error = Live::open(&live, Access::Change, Wait::No).err();
+        assert_eq!(error, Some(LiveError::Busy(Some(std::process::id()))));
+        let soon = sys::time::Millis(sys::time::monotonic().0 + 20);
+        let error = Live::open(&live, Access::Read, Wait::Until(soon)).err();
+        assert_eq!(error, Some(LiveError::TimedOut(Some(std::process::id()))));
+        drop(held);
+        Live::open(&live, Access::Change, Wait::No).unwrap();
+        remove_test_dir(&dir);
+    }
+
+    #[test]
+    fn a_journal_reads_back_and_goes() {
+        use crate::journal::{Change, Journal, Set, Side};
+        let (dir, live) = test_dir("journal");
+        let locked = build(&live);
+        assert_eq!(locked.journal(), Ok(None));
+        let side = Side { generation: 1, hash: [3; 32] };
+        let journal = Journal::Change(Change { side, up: Set::from_bools([true, false].into_iter()) });
+        journal.write(locked.sv()).unwrap();
+        assert!(Journal::present(locked.sv()));
+        assert_eq!(locked.journal(), Ok(Some(journal)));
+        Journal::remove(locked.sv()).unwrap();
+        assert_eq!(locked.journal(), Ok(None));
+        std::fs::write(format!("{}:sv/journal", live.to_str().unwrap()), b"skegjr\0\x02").unwrap();
+        assert_eq!(locked.journal(), Err(LiveError::BadJournal));
+        remove_test_dir(&dir);
+    }
+
+    #[test]
+    fn the_ring_of_transitions_turns() {
+        use crate::history::{History, Outcome, RING, Record, read};
+        let (dir, live) = test_dir("history");
+        let locked = build(&live);
+        let mut history = History::open(locked.sv()).unwrap();
+        let record = Record { seconds: 1, took: 2, up: true, outcome: Outcome::Done, name: b"x" };
+        for _ in 0..RING + 5 {
+            history.append(&record).unwrap();
+        }
+        History::open(locked.sv()).unwrap().append(&record).unwrap();
+        let (mut least, mut most, mut count) = (u32::MAX, 0, 0);
+        read(locked.sv(), |sequence, found| {
+            (least, most, count) = (least.min(sequence), most.max(sequence), count + 1);
+            assert_eq!(*found, record);
+        })
+        .unwrap();
+        assert_eq!((least, most, count), (7, RING + 6, RING));
+        remove_test_dir(&dir);
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: ISC
+//! The scan directory's entries that belong to a live directory: `PREFIX+NAME -> LIVE:sv/ID`, and the scanner behind it.
+//!
+//! An entry goes before what it names goes, a new name comes before an old one goes; a dangling entry would stop the
+//! scan of Debian's `s6-svscan`.
+
+use crate::error::{During, LiveError, Op, What};
+use crate::place::Name;
+use crate::service_dir::{Id, Supervisor};
+use core::ffi::CStr;
+use sys::{BorrowedFd, Errno, OwnedFd, Path, fs};
+
+/// A file in the scan directory that says: the supervisors behind it move `current` to `next` themselves.
+pub const OURS: &CStr = c".s6-svscan/skeg";
+
+/// A scan directory, seen from one live directory.
+pub struct ScanDir {
+    dir: OwnedFd,
+    prefix: Name,
+    /// The absolute path of `LIVE:sv/`: what our entries begin with.
+    target: Path,
+}
+
+impl ScanDir {
+    /// Opens it. `target` is [`Place::absolute_sv`](crate::Place::absolute_sv).
+    pub fn open(path: &CStr, prefix: &[u8], target: Path) -> Result<Self, LiveError> {
+        let dir = fs::open_dir(sys::CWD, path).during(Op::Open, What::ScanDir)?;
+        let prefix = Name::from_pieces(&[prefix]).during(Op::Open, What::ScanEntry)?;
+        Ok(Self { dir, prefix, target })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        use sys::AsFd;
+        self.dir.as_fd()
+    }
+
+    /// Whose supervisors it has.
+    pub fn supervisor(&self) -> Supervisor {
+        if fs::access(&self.dir, OURS, 0).is_ok() { Supervisor::Ours } else { Supervisor::Foreign }
+    }
+
+    /// The entry's name for a service.
+    pub fn entry(&self, service: &[u8]) -> Result<Name, LiveError> {
+        Name::from_pieces(&[self.prefix.as_bytes(), service]).during(Op::Create, What::ScanEntry)
+    }
+
+    /// Which of our directories an entry names; none if it is not one of ours.
+    fn id_of(&self, entry: &CStr) -> Result<Option<Id>, LiveError> {
+        let mut buf = [0; 4096];
+        match fs::readlink(&self.dir, entry, &mut buf) {
+            Ok(target) => Ok(target.strip_prefix(self.target.as_bytes()).and_then(Id::parse)),
+            Err(Errno::NOENT | Errno::INVAL | Errno::NAMETOOLONG) => Ok(None),
+            Err(e) => Err(LiveError::Sys(Op::Read, What::ScanEntry, e)),
+        }
+    }
+
+    /// Adds a service's entry, or moves it to another directory of ours. Whether anything changed.
+    /// An entry of that name that is not ours is left alone: `Taken` (with the index in `id`).
+    pub fn add(&self, service: &[u8], id: Id) -> Result<bool, LiveError> {
+        let entry = self.entry(service)?;
+        let target = Path::from_pieces(&[self.target.as_bytes(), id.name().as_bytes()])
+            .during(Op::Create, What::ScanEntry)?;
+        match fs::symlink(&target, &self.dir, &entry) {
+            Ok(()) => return Ok(true),
+            Err(Errno::EXIST) => {}
+            Err(e) => return Err(LiveError::Sys(Op::Create, What::ScanEntry, e)),
+        }
+        match self.id_of(&entry)? {
+            Some(there) if there == id => Ok(false),
+            Some(_) => self.replace(&entry, &target).map(|()| true),
+            None => Err(LiveError::Taken(id.index)),
+        }
+    }
+
+    /// Puts another link in an entry's place. The name for the moment begins with a dot, so scanners skip it.
+    fn replace(&self, entry: &CStr, target: &CStr) -> Result<(), LiveError> {
+        let aside = c".skeg-new";
+        let made = match fs::symlink(target, &self.dir, aside) {
+            Err(Errno::EXIST) => {
+                fs::unlink(&self.dir, aside).and_then(|()| fs::symlink(target, &self.dir, aside))
+            }
+            other => other,
+        };
+        made.during(Op::Create, What::ScanEntry)?;
+        fs::rename(&self.dir, aside, &self.dir, entry).during(Op::Rename, What::ScanEntry)
+    }
+
+    /// Removes an entry by its full name. None there is no error.
+    pub fn remove(&self, entry: &CStr) -> Result<(), LiveError> {
+        match fs::unlink(&self.dir, entry) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(LiveError::Sys(Op::Remove, What::ScanEntry, e)),
+        }
+    }
+
+    /// Gives each of our entries: its full name and the directory that it names.
+    pub fn for_each(
+        &self,
+        mut each: impl FnMut(&CStr, Id) -> Result<(), LiveError>,
+    ) -> Result<(), LiveError> {
+        // A descriptor of its own: the walk must begin at the first entry whoever walked before.
+        let walk = fs::open_dir(&self.dir, c".").during(Op::Open, What::ScanDir)?;
+        fs::for_each_entry(&walk, |entry, _, kind| {
+            if !matches!(kind, fs::FileType::Symlink | fs::FileType::Unknown) {
+                return Ok(());
+            }
+            match self.id_of(entry)? {
+                Some(id) => each(entry, id),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Sends command bytes to the scanner: `a` to look for new entries, `n` to let go of those gone.
+    /// `ENXIO` when no scanner runs.
+    pub fn notify(&self, commands: &[u8]) -> Result<(), LiveError> {
+        let flags = fs::OFlags::WRONLY | fs::OFlags::NONBLOCK;
+        let fifo = fs::open(&self.dir, c".s6-svscan/control", flags, 0).during(Op::Open, What::Scanner)?;
+        fs::write_all(&fifo, commands).during(Op::Write, What::Scanner)
+    }
+}

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: ISC
+//! The supervised service directories `LIVE:sv/ID`: versions of the definition below links that move.
+//!
+//! A new directory is written with as few calls as the kernel allows: it can't be seen before the generation
+//! that names it is in force, so nothing in it needs to be written aside and renamed.
+
+use crate::error::{During, LiveError, Op, What};
+use crate::place::decimal;
+use crate::remove;
+use core::ffi::CStr;
+use sys::{BorrowedFd, CBuf, Errno, OwnedFd, Path, fs};
+
+/// What a generated file begins with; the token stands for the path of the skeg binary.
+pub const SHEBANG_TOKEN: &[u8] = b"#!@SKEG@";
+/// The longest path of the binary: the kernel reads 255 bytes of a `#!` line, and the applet's name follows.
+pub const SHEBANG_MOST: usize = 200;
+
+/// The name of a service directory: the generation that made it and the service's index there. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id {
+    /// The generation that made the directory.
+    pub generation: u32,
+    /// The service's index in that generation's image.
+    pub index: u16,
+}
+
+impl Id {
+    /// The directory's name, `GENERATION.INDEX`.
+    pub fn name(self) -> CBuf<24> {
+        let mut name = CBuf::new();
+        let _ = name.push_number(u64::from(self.generation));
+        let _ = name.push(b".");
+        let _ = name.push_number(u64::from(self.index));
+        name
+    }
+
+    /// The id that a directory's name stands for.
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        let dot = name.iter().position(|b| *b == b'.')?;
+        let (generation, index) = name.split_at_checked(dot)?;
+        let index = u16::try_from(decimal(index.get(1..)?)?).ok()?;
+        Some(Self { generation: decimal(generation)?, index })
+    }
+
+    /// A path below `LIVE:sv`: `ID/` and these pieces.
+    pub fn path(self, pieces: &[&[u8]]) -> Result<Path, LiveError> {
+        let mut path = Path::from_pieces(&[self.name().as_bytes()]).during(Op::Open, What::ServiceDir)?;
+        path.push(b"/").during(Op::Open, What::ServiceDir)?;
+        for piece in pieces {
+            path.push(piece).during(Op::Open, What::ServiceDir)?;
+        }
+        Ok(path)
+    }
+}
+
+/// What an entry of a service directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory; its entries come after it.
+    Dir,
+}
+
+/// An entry of a service directory as it is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct File<'a> {
+    /// Relative to the service directory: `run`, `data/x`.
+    pub path: &'a CStr,
+    /// Permission bits.
+    pub mode: u32,
+    /// File or directory.
+    pub kind: FileKind,
+    /// A file's content.
+    pub bytes: &'a [u8],
+}
+
+impl File<'_> {
+    /// Whether it lies directly in the service directory.
+    fn is_top(&self) -> bool {
+        !self.path.to_bytes().contains(&b'/')
+    }
+
+    /// Whether it is live state, which lies beside the versions: the instances of an instanced service.
+    fn is_live(&self) -> bool {
+        let path = self.path.to_bytes();
+        path == b"instances" || path.starts_with(b"instances/")
+    }
+}
+
+/// Names a version of a definition: the number of the generation that brought it.
+pub fn version_name(generation: u32) -> CBuf<16> {
+    let mut name = CBuf::new();
+    let _ = name.push(b"v").and_then(|n| n.push_number(u64::from(generation)));
+    name
+}
+
+/// The umask set to nothing while this lives: definitions come with their own modes.
+pub struct Umask(u32);
+
+impl Umask {
+    /// Sets it.
+    pub fn none() -> Self {
+        Self(sys::process::umask(0))
+    }
+}
+
+impl Drop for Umask {
+    fn drop(&mut self) {
+        sys::process::umask(self.0);
+    }
+}
+
+/// Writes a whole new service directory, with a `down` file and an `event/` that listeners can be put into
+/// before the supervisor comes. The umask must be 0 ([`Umask`]). A half-made one of the same name must be away.
+pub fn create<'a>(
+    sv: BorrowedFd<'_>,
+    id: Id,
+    files: impl Iterator<Item = File<'a>> + Clone,
+    skeg: &[u8],
+) -> Result<(), LiveError> {
+    let made = |result: sys::Result<()>| result.during(Op::Create, What::ServiceDir);
+    let version = version_name(id.generation);
+    made(fs::mkdir(sv, &id.name(), 0o755))?;
+    write_version(sv, id, id.generation, files.clone(), skeg)?;
+    let mut path = id.path(&[b"current"])?;
+    made(fs::symlink(&version, sv, &path))?;
+    let base = id.name().len() + 1;
+    for file in files {
+        if file.is_live() {
+            path = id.path(&[file.path.to_bytes()])?;
+            write_file(sv, &path, &file, skeg)?;
+        } else if file.is_top() {
+            let target = target_of(file.path)?;
+            path.truncate(base);
+            path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
+            made(fs::symlink(&target, sv, &path))?;
+        }
+    }
+    path = id.path(&[b"down"])?;
+    made(fs::mknod(sv, &path, fs::FileType::RegularFile, 0o644, 0))?;
+    path = id.path(&[b"event"])?;
+    made(fs::mkdir(sv, &path, 0o733))?;
+    // The kernel keeps the sticky and set-group bits out of mkdir.
+    made(fs::chmod(sv, &path, 0o3730)).or_else(|_| made(fs::chmod(sv, &path, 0o1733)))
+}
+
+/// Where the link of this name points to: into the definition in use.
+fn target_of(name: &CStr) -> Result<Path, LiveError> {
+    Path::from_pieces(&[b"current/", name.to_bytes()]).during(Op::Create, What::ServiceDir)
+}
+
+/// Writes the definition of this generation into an existing service directory, as `vN`. Nothing uses it yet.
+/// A half-made one is taken away first.
+pub fn add_version<'a>(
+    sv: BorrowedFd<'_>,
+    id: Id,
+    generation: u32,
+    files: impl Iterator<Item = File<'a>>,
+    skeg: &[u8],
+) -> Result<(), LiveError> {
+    remove::tree(sv, &id.path(&[version_name(generation).as_bytes()])?, What::ServiceDir)?;
+    write_version(sv, id, generation, files, skeg)
+}
+
+fn write_version<'a>(
+    sv: BorrowedFd<'_>,
+    id: Id,
+    generation: u32,
+    files: impl Iterator<Item = File<'a>>,
+    skeg: &[u8],
+) -> Result<(), LiveError> {
+    let mut path = id.path(&[version_name(generation).as_bytes()])?;
+    fs::mkdir(sv, &path, 0o755).during(Op::Create, What::ServiceDir)?;
+    path.push(b"/").during(Op::Create, What::ServiceDir)?;
+    let base = path.len();
+    for file in files.filter(|file| !file.is_live()) {
+        path.truncate(base);
+        path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
+        write_file(sv, &path, &file, skeg)?;
+    }
+    Ok(())
+}
+
+fn write_file(sv: BorrowedFd<'_>, path: &CStr, file: &File<'_>, skeg: &[u8]) -> Result<(), LiveError> {
+    let during = |result: sys::Result<()>| result.during(Op::Write, What::ServiceDir);
+    if file.kind == FileKind::Dir {
+        during(fs::mkdir(sv, path, file.mode & 0o777))?;
+        return if file.mode & 0o7000 == 0 { Ok(()) } else { during(fs::chmod(sv, path, file.mode)) };
+    }
+    if file.bytes.is_empty() {
+        return during(fs::mknod(sv, path, fs::FileType::RegularFile, file.mode, 0));
+    }
+    let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::EXCL;
+    let to = fs::open(sv, path, flags, file.mode).during(Op::Create, What::ServiceDir)?;
+    match file.bytes.strip_prefix(SHEBANG_TOKEN) {
+        None => during(fs::write_all(&to, file.bytes)),
+        Some(rest) => {
+            if skeg.len() > SHEBANG_MOST {
+                return Err(LiveError::LongShebang);
+            }
+            let mut head = CBuf::<{ SHEBANG_MOST + 8 }>::new();
+            let _ = head.push(b"#!").and_then(|h| h.push(skeg));
+            during(fs::write_all(&to, head.as_bytes()))?;
+            during(fs::write_all(&to, rest))
+        }
+    }
+}
+
+/// Puts a link in the place of another, atomically. `aside` is a name in the same directory for the moment.
+fn replace_link(dir: BorrowedFd<'_>, target: &CStr, name: &CStr, aside: &CStr) -> Result<(), LiveError> {
+    let made = match fs::symlink(target, dir, aside) {
+        Err(Errno::EXIST) => fs::unlink(dir, aside).and_then(|()| fs::symlink(target, dir, aside)),
+        other => other,
+    };
+    made.during(Op::Create, What::ServiceDir)?;
+    fs::rename(dir, aside, dir, name).during(Op::Rename, What::ServiceDir)
+}
+
+/// Who moves `current`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supervisor {
+    /// Ours: it moves `current` to `next` just before it spawns `run`.
+    Ours,
+    /// Another: the command moves `current` at once.
+    Foreign,
+}
+
+/// A service directory that is open.
+pub struct ServiceDir {
+    dir: OwnedFd,
+}
+
+impl ServiceDir {
+    /// Opens `LIVE:sv/ID`.
+    pub fn open(sv: BorrowedFd<'_>, id: Id) -> Result<Self, LiveError> {
+        fs::open_dir(sv, &id.name()).during(Op::Open, What::ServiceDir).map(|dir| Self { dir })
+    }
+
+    fn link(&self, name: &CStr) -> Result<Option<u32>, LiveError> {
+        let mut buf = [0; 32];
+        match fs::readlink(&self.dir, name, &mut buf) {
+            Ok(target) => Ok(target.strip_prefix(b"v").and_then(decimal)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(LiveError::Sys(Op::Read, What::ServiceDir, e)),
+        }
+    }
+
+    /// The version in use.
+    pub fn current(&self) -> Result<Option<u32>, LiveError> {
+        self.link(c"current")
+    }
+
+    /// The version for the next start, if it is another.
+    pub fn next(&self) -> Result<Option<u32>, LiveError> {
+        self.link(c"next")
+    }
+
+    /// Whether this version's directory is there.
+    pub fn has_version(&self, generation: u32) -> bool {
+        fs::access(&self.dir, &version_name(generation), 0).is_ok()
+    }
+
+    /// Makes this version the one in use: at the next start, or `at_once`. Doing it twice changes nothing.
+    pub fn switch(&self, generation: u32, at_once: bool) -> Result<(), LiveError> {
+        use sys::AsFd;
+        let version = version_name(generation);
+        if self.current()? == Some(generation) {
+            return Ok(());
+        }
+        self.link_names(&version)?;
+        if at_once {
+            replace_link(self.dir.as_fd(), &version, c"current", c"current.new")?;
+            // What waited for the next start is overtaken.
+            return match fs::unlink(&self.dir, c"next") {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(e) => Err(LiveError::Sys(Op::Remove, What::ServiceDir, e)),
+            };
+        }
+        replace_link(self.dir.as_fd(), &version, c"next", c"next.new")
+    }
+
+    /// Makes the links `NAME -> current/NAME` for each name of a version.
+    fn link_names(&self, version: &CStr) -> Result<(), LiveError> {
+        let from = fs::open_dir(&self.dir, version).during(Op::Open, What::ServiceDir)?;
+        fs::for_each_entry(&from, |name, _, _| match fs::symlink(&target_of(name)?, &self.dir, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(e) => Err(LiveError::Sys(Op::Create, What::ServiceDir, e)),
+        })
+    }
+
+    /// Removes one version, and `next` if it names it: an update is undone.
+    pub fn drop_version(&self, generation: u32) -> Result<(), LiveError> {
+        use sys::AsFd;
+        if self.next()? == Some(generation) {
+            fs::unlink(&self.dir, c"next").during(Op::Remove, What::ServiceDir)?;
+        }
+        remove::tree(self.dir.as_fd(), &version_name(generation), What::ServiceDir)
+    }
+
+    /// Removes what no start will use any more: versions that are neither `current` nor `next` nor kept by `keep`, and
+    /// names that neither has.
+    pub fn tidy(&self, keep: impl Fn(u32) -> bool) -> Result<(), LiveError> {
+        use sys::AsFd;
+        let (current, next) = (self.current()?, self.next()?);
+        if current.is_none() {
+            return Ok(());
+        }
+        // A start may move `next` meanwhile: the version that was `next` becomes `current`, and both are kept.
+        let walk = fs::open_dir(&self.dir, c".").during(Op::Open, What::ServiceDir)?;
+        fs::for_each_entry(&walk, |name, _, kind| {
+            let bytes = name.to_bytes();
+            if let Some(version) = bytes.strip_prefix(b"v").and_then(decimal) {
+                let used = current == Some(version) || next == Some(version) || keep(version);
+                return if used { Ok(()) } else { remove::tree(self.dir.as_fd(), name, What::ServiceDir) };
+            }
+            if matches!(bytes, b"current.new" | b"next.new") {
+                return remove::tree(self.dir.as_fd(), name, What::ServiceDir);
+            }
+            let is_link = matches!(kind, fs::FileType::Symlink | fs::FileType::Unknown);
+            if is_link && !matches!(bytes, b"current" | b"next") { self.tidy_name(name) } else { Ok(()) }
+        })
+    }
+
+    /// Removes a link into `current` where neither definition has that name.
+    fn tidy_name(&self, name: &CStr) -> Result<(), LiveError> {
+        let mut buf = [0; 512];
+        let ours = fs::readlink(&self.dir, name, &mut buf)
+            .is_ok_and(|t| t == target_of(name).unwrap_or_default().as_bytes());
+        let exists = |dir: &[u8]| {
+            let path = Path::from_pieces(&[dir, b"/", name.to_bytes()]).unwrap_or_default();
+            fs::lstat(&self.dir, &path).is_ok()
+        };
+        if !ours || exists(b"current") || exists(b"next") {
+            return Ok(());
+        }
+        fs::unlink(&self.dir, name).during(Op::Remove, What::ServiceDir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_read_back() {
+        let id = Id { generation: 12, index: 345 };
+        assert_eq!(id.name().as_c(), c"12.345");
+        assert_eq!(Id::parse(b"12.345"), Some(id));
+        for bad in [&b"12"[..], b"12.", b".1", b"1.2.3", b"01.2", b"1.70000", b"lock"] {
+            assert_eq!(Id::parse(bad), None);
+        }
+    }
+}

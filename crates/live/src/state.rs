@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: ISC
+//! The state file of a generation: which image it belongs to, then one byte a service, written in place.
+//!
+//! Layout, little-endian: magic (8 bytes), number of services (u32), generation (u32), SHA-256 or other 32-byte hash of the
+//! image, 16 zero bytes; then one byte for each service in the image's order. The oneshot runner writes
+//! `starting` or `stopping` before it forks and the result after it, so a byte is true or says that it may not be.
+
+use crate::error::{During, LiveError, Op, What};
+use alloc::{vec, vec::Vec};
+use sys::{AsFd, BorrowedFd, OwnedFd, fs};
+
+/// What the file begins with; the last byte is the layout's version.
+pub const MAGIC: [u8; 8] = *b"skegst\0\x01";
+/// Bytes before the first service's byte.
+pub const HEADER: usize = 64;
+/// Where the number of services stands.
+const COUNT_AT: usize = 8;
+/// Where the generation's number stands.
+const GENERATION_AT: usize = 12;
+/// Where the image's hash stands.
+const HASH_AT: usize = 16;
+
+/// Where a service is, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It is down.
+    Down,
+    /// It is up.
+    Up,
+    /// Its `up` is running; found without a command, it was cut short: counts as down.
+    Starting,
+    /// Its `down` is running; found without a command, it was cut short: counts as up.
+    Stopping,
+}
+
+/// A service's byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where it is.
+    pub phase: Phase,
+    /// Whether that is only known from a transition that was cut short.
+    pub uncertain: bool,
+}
+
+impl State {
+    /// Known to be down.
+    pub const DOWN: Self = Self { phase: Phase::Down, uncertain: false };
+    /// Known to be up.
+    pub const UP: Self = Self { phase: Phase::Up, uncertain: false };
+    /// On its way up.
+    pub const STARTING: Self = Self { phase: Phase::Starting, uncertain: false };
+    /// On its way down.
+    pub const STOPPING: Self = Self { phase: Phase::Stopping, uncertain: false };
+
+    /// From the byte in the file. Bits that mean nothing are left out.
+    pub const fn from_byte(byte: u8) -> Self {
+        let phase = match byte & 3 {
+            0 => Phase::Down,
+            1 => Phase::Up,
+            2 => Phase::Starting,
+            _ => Phase::Stopping,
+        };
+        Self { phase, uncertain: byte & 0x80 != 0 }
+    }
+
+    /// The byte in the file.
+    pub const fn byte(self) -> u8 {
+        let phase = match self.phase {
+            Phase::Down => 0,
+            Phase::Up => 1,
+            Phase::Starting => 2,
+            Phase::Stopping => 3,
+        };
+        if self.uncertain { phase | 0x80 } else { phase }
+    }
+
+    /// Whether it counts as up.
+    pub const fn is_up(self) -> bool {
+        matches!(self.phase, Phase::Up | Phase::Stopping)
+    }
+
+    /// What it counts as once nobody is at work on it: a transition that was cut short has not happened, and
+    /// that is uncertain.
+    pub const fn settled(self) -> Self {
+        match self.phase {
+            Phase::Down | Phase::Up => self,
+            Phase::Starting => Self { phase: Phase::Down, uncertain: true },
+            Phase::Stopping => Self { phase: Phase::Up, uncertain: true },
+        }
+    }
+}
+
+/// What identifies a generation's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// How many services the image has.
+    pub count: u32,
+    /// The generation.
+    pub generation: u32,
+    /// The image's hash.
+    pub hash: [u8; 32],
+}
+
+impl Header {
+    fn bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        put(&mut bytes, 0, &MAGIC);
+        put(&mut bytes, COUNT_AT, &self.count.to_le_bytes());
+        put(&mut bytes, GENERATION_AT, &self.generation.to_le_bytes());
+        put(&mut bytes, HASH_AT, &self.hash);
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        if bytes.get(..COUNT_AT)? != MAGIC {
+            return None;
+        }
+        let hash = bytes.get(HASH_AT..HASH_AT + 32)?.try_into().ok()?;
+        Some(Self { count: word(COUNT_AT)?, generation: word(GENERATION_AT)?, hash })
+    }
+}
+
+fn put(to: &mut [u8], at: usize, what: &[u8]) {
+    if let Some(room) = to.get_mut(at..at + what.len()) {
+        room.copy_from_slice(what);
+    }
+}
+
+/// A file that is read with one call at most this large: 8,192 services and the header.
+const MOST: usize = HEADER + 8192;
+
+/// The state file, read into memory; changes go to both.
+pub struct States {
+    file: OwnedFd,
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+impl States {
+    /// Reads the file `state` of this generation. `writable`: changes will be made.
+    pub fn open(generation: BorrowedFd<'_>, writable: bool) -> Result<Self, LiveError> {
+        let flags = if writable { fs::OFlags::RDWR } else { fs::OFlags::RDONLY };
+        let file = fs::open(generation, c"state", flags, 0).during(Op::Open, What::State)?;
+        let mut bytes = vec![0; MOST];
+        let have = fs::read_full(&file, &mut bytes).during(Op::Read, What::State)?;
+        let header = Header::parse(&bytes).ok_or(LiveError::BadState)?;
+        if have != HEADER.saturating_add(header.count as usize) {
+            return Err(LiveError::BadState);
+        }
+        bytes.truncate(have);
+        Ok(Self { file, header, bytes })
+    }
+
+    /// Writes a new state file into a generation under construction.
+    pub fn create(
+        generation: BorrowedFd<'_>,
+        header: Header,
+        states: impl Iterator<Item = State>,
+    ) -> Result<(), LiveError> {
+        let mut bytes = Vec::with_capacity(HEADER + header.count as usize);
+        bytes.extend_from_slice(&header.bytes());
+        bytes.extend(states.take(header.count as usize).map(State::byte));
+        bytes.resize(HEADER + header.count as usize, 0);
+        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
+        let file = fs::open(generation, c"state", flags, 0o644).during(Op::Create, What::State)?;
+        fs::write_all(&file, &bytes).during(Op::Write, What::State)
+    }
+
+    /// What the file says of the image.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// How many services it has.
+    pub const fn len(&self) -> usize {
+        self.header.count as usize
+    }
+
+    /// Whether it has none.
+    pub const fn is_empty(&self) -> bool {
+        self.header.count == 0
+    }
+
+    /// The state of the service with this index, as last read; down where there is none.
+    pub fn get(&self, index: usize) -> State {
+        State::from_byte(self.bytes.get(HEADER + index).copied().unwrap_or(0))
+    }
+
+    /// All states in the image's order.
+    pub fn iter(&self) -> impl Iterator<Item = State> + '_ {
+        self.bytes.iter().skip(HEADER).map(|b| State::from_byte(*b))
+    }
+
+    /// Writes one service's state, in the file and here.
+    pub fn set(&mut self, index: usize, state: State) -> Result<(), LiveError> {
+        write(self.file.as_fd(), index, state)?;
+        self.note(index, state);
+        Ok(())
+    }
+
+    /// Takes note of a state that somebody else (the oneshot runner) has written to the file.
+    pub fn note(&mut self, index: usize, state: State) {
+        if let Some(byte) = self.bytes.get_mut(HEADER + index) {
+            *byte = state.byte();
+        }
+    }
+
+    /// Writes many states at once: what `note` has changed since, or a whole new picture. One call.
+    pub fn write_back(&self) -> Result<(), LiveError> {
+        let bytes = self.bytes.get(HEADER..).unwrap_or_default();
+        fs::pwrite(&self.file, bytes, HEADER as u64).during(Op::Write, What::State).map(|_| ())
+    }
+
+    /// Reads the file again.
+    pub fn reread(&mut self) -> Result<(), LiveError> {
+        let room = self.bytes.get_mut(HEADER..).unwrap_or_default();
+        fs::pread(&self.file, room, HEADER as u64).during(Op::Read, What::State).map(|_| ())
+    }
+}
+
+impl AsFd for States {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Writes one service's state through the state file's descriptor: what the oneshot runner does. Never allocates.
+pub fn write(file: BorrowedFd<'_>, index: usize, state: State) -> Result<(), LiveError> {
+    fs::pwrite(file, &[state.byte()], (HEADER + index) as u64).during(Op::Write, What::State).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_reads_and_cut_short_counts_as_not_done() {
+        for state in [State::DOWN, State::UP, State::STARTING, State::STOPPING] {
+            assert_eq!(State::from_byte(state.byte()), state);
+        }
+        assert!(!State::STARTING.settled().is_up());
+        assert!(State::STOPPING.settled().is_up());
+        assert!(State::STOPPING.settled().uncertain);
+        assert_eq!(State::UP.settled(), State::UP);
+    }
+
+    #[test]
+    fn a_header_reads_back() {
+        let header = Header { count: 3, generation: 9, hash: [7; 32] };
+        assert_eq!(Header::parse(&header.bytes()), Some(header));
+        assert_eq!(Header::parse(b"something else"), None);
+    }
+}
