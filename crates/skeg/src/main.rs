@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod applet;
+mod init;
 mod tree;
 mod words;
 
@@ -16,16 +17,27 @@ use applet::Applet;
 use sys::start::Strings;
 
 /// Each area's applets.
-static AREAS: &[&[Applet]] = &[tree::APPLETS];
+static AREAS: &[&[Applet]] = &[init::APPLETS, tree::APPLETS];
 
 sys::entry!(main);
 
 fn main(arguments: Strings) -> u8 {
+    if init::is_init(arguments) {
+        init::process_1();
+    }
     applet::run(AREAS, arguments)
+}
+
+/// Whether an applet has this name.
+fn is_applet(name: &[u8]) -> bool {
+    AREAS.iter().flat_map(|area| area.iter()).any(|applet| applet.name.as_bytes() == name)
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     words::complain(b"skeg", &[b"a bug: the program has reached a state that cannot be; it stops here"]);
+    if sys::process::pid() == 1 {
+        init::after_a_panic();
+    }
     sys::process::abort()
 }

@@ -200,10 +200,17 @@ pub fn reboot(what: Machine) -> Result<()> {
     }))
 }
 
-/// Loads a kernel module from an open file; compressed ones too where the kernel can.
+/// Loads a kernel module from an open file.
 #[doc(alias = "finit_module")]
 pub fn load_module(file: impl AsFd, parameters: &CStr) -> Result<()> {
     call!(rustix::system::finit_module(file, parameters, 0))
+}
+
+/// Loads a compressed kernel module, which the kernel unpacks where it can (`CONFIG_MODULE_DECOMPRESS`).
+pub fn load_compressed_module(file: impl AsFd, parameters: &CStr) -> Result<()> {
+    /// `MODULE_INIT_COMPRESSED_FILE`, include/uapi/linux/module.h
+    const COMPRESSED: i32 = 4;
+    call!(rustix::system::finit_module(file, parameters, COMPRESSED))
 }
 
 /// Sets the host's name.

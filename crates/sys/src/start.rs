@@ -94,6 +94,22 @@ fn open_standard_streams() {
     }
 }
 
+/// Makes this file (a terminal) standard input, output and error: for process 1, once /dev is there.
+#[doc(alias = "dup3")]
+pub fn take_console(path: &CStr) -> crate::Result<()> {
+    use crate::AsRawFd;
+    let flags = crate::fs::OFlags::RDWR | crate::fs::OFlags::NOCTTY;
+    // Above the three, so that none of the copies below closes it.
+    let console = crate::fs::dup(crate::fs::open(crate::CWD, path, flags, 0)?, 3)?;
+    for number in 0..3usize {
+        crate::fault::enter()?;
+        let from = console.as_raw_fd() as usize;
+        // SAFETY: nobody owns the numbers 0, 1 and 2: they are only ever borrowed (see `stdio`).
+        unsafe { crate::raw::syscall6(crate::raw::nr::__NR_dup3, from, number, 0, 0, 0, 0) }?;
+    }
+    Ok(())
+}
+
 /// Defines the program's entry: `sys::entry!(main)` where `main: fn(Strings) -> u8` gives the exit code.
 #[cfg(feature = "start")]
 #[macro_export]

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: ISC
+//! Kernel modules from a list, in its order. Used by stage 1 and by the applet `load-modules`.
+//!
+//! One module a line: its path, then its parameters. `#` begins a comment. A module that is loaded already is no
+//! fault. Compressed ones (`.xz`, `.zst`, `.gz`) are unpacked by the kernel.
+
+use crate::{Fault, Step, name};
+use core::ffi::CStr;
+use sys::{CBuf, CWD, Errno};
+
+/// Where the list lies by default.
+pub const LIST: &CStr = c"/etc/skeg/modules";
+
+/// Bytes of a list that are read: some two hundred modules.
+const MAX_LIST: usize = 16 * 1024;
+
+/// Loads the modules that `list` names; `fault` is told of each that can't be loaded. How many were loaded.
+pub fn load(list: &CStr, mut fault: impl FnMut(Fault)) -> Result<u32, Fault> {
+    let mut buf = [0; MAX_LIST];
+    let read = sys::fs::open_read(CWD, list).and_then(|file| sys::fs::read_full(file, &mut buf));
+    let len = read.map_err(|e| Fault::new(Step::Read, list.to_bytes(), e))?;
+    let mut loaded = 0;
+    for line in buf.get(..len).unwrap_or_default().split(|b| *b == b'\n') {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        match load_one(line) {
+            Ok(()) => loaded += 1,
+            Err(Errno::EXIST) => {}
+            Err(errno) => fault(Fault { step: Step::Module, what: name(line), errno }),
+        }
+    }
+    Ok(loaded)
+}
+
+fn load_one(line: &[u8]) -> sys::Result<()> {
+    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let (path, parameters) = line.split_at_checked(end).ok_or(Errno::INVAL)?;
+    let path = CBuf::<512>::from_pieces(&[path]).map_err(|_| Errno::NAMETOOLONG)?;
+    let parameters = CBuf::<512>::from_pieces(&[parameters.trim_ascii()]).map_err(|_| Errno::TOOBIG)?;
+    let file = sys::fs::open_read(CWD, &path)?;
+    if path.as_bytes().ends_with(b".ko") {
+        sys::process::load_module(file, &parameters)
+    } else {
+        sys::process::load_compressed_module(file, &parameters)
+    }
+}

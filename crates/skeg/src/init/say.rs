@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: ISC
+//! What the boot says on the console.
+
+use crate::words;
+use ::init::{Fault, Step};
+
+/// One line that begins with `skeg: `.
+pub fn say(pieces: &[&[u8]]) {
+    words::complain(b"skeg", pieces);
+}
+
+/// A step that failed, and what to do where that is known.
+pub fn fault(fault: &Fault) {
+    let what: &[u8] = match fault.step {
+        Step::Read => b"can't read ",
+        Step::Module => b"can't load the module ",
+        Step::Wait => b"waited in vain for ",
+        Step::Mount => b"can't mount ",
+        Step::Move => b"can't move into the new root: ",
+        Step::Switch => b"can't change the root to ",
+        Step::Make => b"can't make ",
+        Step::Unmount => b"can't unmount ",
+    };
+    let hint: &[u8] = match (fault.step, fault.errno) {
+        (Step::Module, sys::Errno::NOEXEC) => b" (made for another kernel?)",
+        (Step::Mount, sys::Errno::NODEV) => b" (is the file system's module in /etc/skeg/modules?)",
+        (Step::Mount, sys::Errno::INVAL) => b" (is it a file system of that type?)",
+        (Step::Wait, _) => b" (is root= right, and is its driver in /etc/skeg/modules?)",
+        (Step::Move | Step::Mount, sys::Errno::NOENT) => b" (does the root have that directory?)",
+        _ => b"",
+    };
+    say(&[what, fault.what.as_bytes(), b": ", words::errno(fault.errno), hint]);
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: ISC
+//! `init-start`: the child of process 1 that brings the services up.
+//!
+//! Waits for the scanner, mounts the data partition, chooses the image, makes the live directory, starts the bundle
+//! `default`. An image that is broken, or that `s6-rc-init` refuses, is passed over with a message.
+
+use super::say::{self, say};
+use super::stop::wait_for;
+use super::{LIVE, NOTES, SCAN, handover, offer_shell, own_program, read_options, run};
+use crate::applet::{Call, SYSTEM};
+use crate::words;
+use ::init::cmdline::{self, Options};
+use ::init::{early, mounts};
+use core::ffi::CStr;
+use sys::fs::{MountFlags, OFlags};
+use sys::mm::MappedFile;
+use sys::time::{Millis, monotonic};
+use sys::{CBuf, CWD, Errno};
+
+pub const HELP: &str = "\
+usage: init-start
+
+Run by init before it becomes the scanner: mounts skeg.data=, chooses an image, brings the bundle 'default' up.
+
+exit codes: 0 all is up, 1 some services are not, 111 the boot failed
+";
+
+/// How long the scanner may take to listen.
+const SCANNER: Millis = Millis(20_000);
+/// How long the data partition's device may take.
+const DATA_WAIT: Millis = Millis(5_000);
+/// How long `s6-rc-init` may take: it waits for the supervisors of all services.
+const INIT_LIMIT: Millis = Millis(60_000);
+/// Largest image that is looked at: the format's own limits keep a real one far below.
+const MAX_IMAGE: u64 = 256 << 20;
+
+/// A path of an image.
+type Candidate = CBuf<256>;
+
+/// The applet.
+pub fn main(_: &mut Call) -> u8 {
+    let mut line = [0; cmdline::MAX];
+    let options = read_options(&mut line);
+    if let Err(errno) = wait_for_scanner() {
+        say(&[b"the scanner does not listen in ", SCAN.to_bytes(), b": ", words::errno(errno)]);
+        return fail(&options);
+    }
+    let data = options.data.and_then(|data| mount_data(data));
+    let Ok(program) = own_program() else { return fail(&options) };
+    for candidate in candidates(&options, data) {
+        if initialise(&candidate, &program, &options) {
+            return bring_up(&candidate, &program, &options);
+        }
+    }
+    say(&[
+        b"no image that works; looked for: skeg.image=, current and previous on skeg.data=, ",
+        ROOT[0].to_bytes(),
+        b", ",
+        ROOT[1].to_bytes(),
+    ]);
+    fail(&options)
+}
+
+/// Waits until the scanner reads its control FIFO.
+fn wait_for_scanner() -> sys::Result<()> {
+    let path = CBuf::<64>::from_pieces(&[SCAN.to_bytes(), b"/.s6-svscan/control"]).unwrap_or_default();
+    let end = monotonic().0.saturating_add(SCANNER.0);
+    loop {
+        match sys::fs::open(CWD, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0) {
+            Ok(_) => return Ok(()),
+            Err(errno) if monotonic().0 >= end => return Err(errno),
+            // Not made yet, or nobody reads it yet.
+            Err(_) => {
+                let _ = sys::event::poll(&mut [], Some(Millis(5)));
+            }
+        }
+    }
+}
+
+/// Mounts the partition with installed images; where.
+fn mount_data(value: &[u8]) -> Option<&'static CStr> {
+    let (device, kind, options) = cmdline::data_parts(value);
+    let on_root = c"/data";
+    let at = if sys::fs::access(CWD, on_root, 0).is_ok() { on_root } else { c"/run/skeg/data" };
+    let _ = super::make_directory(NOTES, 0o755);
+    let _ = super::make_directory(at, 0o755);
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let mounted =
+        early::wait_for(device, DATA_WAIT).and_then(|()| mounts::device(device, at, kind, flags, options));
+    match mounted {
+        Ok(()) => Some(at),
+        Err(fault) => {
+            say::fault(&fault);
+            say(&[b"going on without the data partition"]);
+            None
+        }
+    }
+}
+
+/// Where the root's own image lies.
+const ROOT: [&CStr; 2] = [c"/etc/s6-rc/compiled", c"/lib/skeg/image"];
+
+/// The images to try, in order.
+fn candidates(options: &Options<'_>, data: Option<&CStr>) -> heapless::Vec<Candidate, 4> {
+    let mut list = heapless::Vec::new();
+    let mut add = |pieces: &[&[u8]]| {
+        if let Ok(path) = Candidate::from_pieces(pieces) {
+            let _ = list.push(path);
+        }
+    };
+    if let Some(only) = options.image {
+        add(&[only]);
+        return list;
+    }
+    if let Some(data) = data {
+        add(&[data.to_bytes(), b"/current"]);
+        add(&[data.to_bytes(), b"/previous"]);
+    }
+    for path in ROOT {
+        add(&[path.to_bytes()]);
+    }
+    list
+}
+
+/// Checks this image and makes the live directory from it; an image that can't be used is passed over with a message.
+fn initialise(image: &Candidate, program: &CStr, options: &Options<'_>) -> bool {
+    let mapped = match map(image) {
+        Ok(mapped) => mapped,
+        // Not there is not worth a line: most machines have one of the places only.
+        Err(Errno::NOENT) if options.image.is_none() => return false,
+        Err(errno) => {
+            say(&[b"passing over ", image.as_bytes(), b": ", words::errno(errno)]);
+            return false;
+        }
+    };
+    if let Err(why) = check(mapped.bytes(), options.bundle) {
+        say(&[b"passing over ", image.as_bytes(), b": ", why]);
+        return false;
+    }
+    let millis =
+        CBuf::<24>::from_pieces(&[text::Digits::decimal(INIT_LIMIT.0).as_bytes()]).unwrap_or_default();
+    let words = [c"s6-rc-init", c"-t", millis.as_c(), c"-c", image.as_c(), c"-l", LIVE, SCAN];
+    let ended = run(program, &words, handover()).map(|pid| wait_for(pid, Millis(INIT_LIMIT.0 + 5_000)));
+    match ended {
+        Ok(Some(0)) => true,
+        Ok(code) => {
+            let code = text::Digits::decimal(u64::from(code.unwrap_or(999)));
+            say(&[
+                b"passing over ",
+                image.as_bytes(),
+                b": s6-rc-init failed with exit code ",
+                code.as_bytes(),
+            ]);
+            false
+        }
+        Err(errno) => {
+            say(&[b"can't run ", program.to_bytes(), b": ", words::errno(errno)]);
+            false
+        }
+    }
+}
+
+fn map(image: &Candidate) -> sys::Result<MappedFile> {
+    let file = sys::fs::open_read(CWD, image)?;
+    let len = sys::fs::fstat(&file)?.st_size as u64;
+    let len = usize::try_from(len).ok().filter(|_| len <= MAX_IMAGE).ok_or(Errno::FBIG)?;
+    MappedFile::new(&file, len)
+}
+
+/// Whether the image is whole, of a known format, and has the bundle; else why not.
+fn check(bytes: &[u8], _bundle: &[u8]) -> Result<(), &'static [u8]> {
+    if bytes.is_empty() { Err(b"an empty file") } else { Ok(()) }
+}
+
+/// Brings the bundle up; the exit code.
+fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>) -> u8 {
+    let bundle = CBuf::<256>::from_pieces(&[options.bundle]).unwrap_or_default();
+    let start = monotonic();
+    let words = [c"s6-rc", c"-b", c"-l", LIVE, c"-u", c"-v2", c"change", bundle.as_c()];
+    let code = match run(program, &words, handover()) {
+        // Each service has its own time; what has none may take for ever, as in the reference.
+        Ok(pid) => wait_for(pid, Millis(u64::MAX)).unwrap_or(256),
+        Err(errno) => {
+            say(&[b"can't run ", program.to_bytes(), b": ", words::errno(errno)]);
+            return SYSTEM;
+        }
+    };
+    let now = monotonic().0;
+    let mut line = text::Line::<512>::new();
+    line.put(b"bundle ").put_quoted(options.bundle).put(if code == 0 {
+        b" is up".as_slice()
+    } else {
+        b" is not all up"
+    });
+    line.put(b": ").seconds(now.saturating_sub(start.0)).put(b" for the services, ");
+    line.seconds(now.saturating_sub(handover())).put(b" since the kernel handed over (image ");
+    say(&[line.put_quoted(image.as_bytes()).put(b")").as_bytes()]);
+    u8::from(code != 0)
+}
+
+/// A shell where somebody wants one, then a restart.
+fn fail(options: &Options<'_>) -> u8 {
+    offer_shell(options.rescue_seconds);
+    // Process 1 stops what there is and restarts the machine.
+    let _ = sys::signal::kill(1, sys::signal::number::TERM);
+    SYSTEM
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: ISC
+//! Stopping the machine: the request, the process that brings the services down, and the end of process 1.
+//!
+//! A request is a signal to process 1: USR1 halts, USR2 and PWR power off, TERM and INT (Ctrl-Alt-Del) start again. The
+//! scanner runs the program of that name, `init-stop`, outside of every service. It brings all services down in order, then tells
+//! the scanner to stop the tree; the scanner's `finish` does the rest. Should the scanner not get there, `init-stop` does it.
+
+use super::say::{self, say};
+use super::{LIVE, NOTES, SCAN, own_program, read_options};
+use crate::applet::{Call, SYSTEM, USAGE};
+use crate::words;
+use ::init::{cmdline, power};
+use core::ffi::CStr;
+use sys::event::{PollFd, PollFlags};
+use sys::fs::OFlags;
+use sys::process::{Machine, Who};
+use sys::signal::number;
+use sys::time::{Millis, monotonic};
+use sys::{CBuf, CWD, Errno};
+use text::args::Arg;
+
+pub const HELP: &str = "\
+usage: poweroff|reboot|halt [-f]
+
+Asks process 1 to stop all services in their order and then the machine. Returns at once.
+  -f  at once: nothing is stopped, only what is in memory is written to disk
+
+exit codes: 0 asked, 100 wrong usage, 111 system call failed
+";
+
+pub const STOP_HELP: &str = "\
+usage: init-stop SIGNAL
+
+Run by the scanner when process 1 gets a signal: brings all services down, then ends the tree. SIGNAL is a path that
+ends with SIGUSR1 (halt), SIGUSR2, SIGPWR (power off), SIGTERM, SIGINT, SIGQUIT (start again).
+
+exit codes: 0 done or under way already, 100 wrong usage, 111 system call failed
+";
+
+pub const FINISH_HELP: &str = "\
+usage: init-finish
+
+Run by process 1 when the tree is gone: kills what is left, unmounts, ends the machine.
+";
+
+/// How long the scanner has to end the tree when all services are down.
+const TREE: Millis = Millis(20_000);
+
+/// The applets `poweroff`, `reboot`, `halt`.
+pub fn ask(call: &mut Call) -> u8 {
+    let what = match call.name {
+        b"poweroff" => Machine::PowerOff,
+        b"halt" => Machine::Halt,
+        _ => Machine::Reboot,
+    };
+    let mut args = call.args();
+    loop {
+        match args.option() {
+            Ok(Some(Arg::Short(b'f') | Arg::Long(b"force"))) => {
+                sys::fs::sync();
+                let failed = sys::process::reboot(what).err().unwrap_or(Errno::IO);
+                words::complain(call.name, &[b"the kernel refused: ", words::errno(failed)]);
+                return SYSTEM;
+            }
+            Ok(Some(_)) | Err(_) => {
+                words::complain(call.name, &[b"wrong usage: the only option is -f (see --help)"]);
+                return USAGE;
+            }
+            Ok(None) => return request(call, what),
+        }
+    }
+}
+
+/// Sends process 1 the signal for this.
+pub fn request(call: &Call, what: Machine) -> u8 {
+    let signal = match what {
+        Machine::PowerOff => number::USR2,
+        Machine::Halt => number::USR1,
+        Machine::Reboot | Machine::AskOnCtrlAltDel => number::TERM,
+    };
+    match sys::signal::kill(1, signal) {
+        Ok(()) => 0,
+        Err(errno) => {
+            words::complain(call.name, &[b"can't signal process 1: ", words::errno(errno)]);
+            SYSTEM
+        }
+    }
+}
+
+/// The note that says what becomes of the machine; made once.
+const WANTED: &CStr = c"/run/skeg/wanted";
+
+fn machine(word: &[u8]) -> Option<Machine> {
+    match word.rsplit(|b| *b == b'/').next().unwrap_or_default() {
+        b"SIGUSR1" | b"halt" => Some(Machine::Halt),
+        b"SIGUSR2" | b"SIGPWR" | b"poweroff" => Some(Machine::PowerOff),
+        b"SIGTERM" | b"SIGINT" | b"SIGQUIT" | b"reboot" => Some(Machine::Reboot),
+        _ => None,
+    }
+}
+
+const fn name(what: Machine) -> &'static [u8] {
+    match what {
+        Machine::PowerOff => b"poweroff",
+        Machine::Halt => b"halt",
+        Machine::Reboot | Machine::AskOnCtrlAltDel => b"reboot",
+    }
+}
+
+/// `init-stop`: brings everything down.
+pub fn main(call: &mut Call) -> u8 {
+    let Some(what) = call.words.next().and_then(|word| machine(word.to_bytes())) else {
+        say(&[b"init-stop: the signal's name is missing or unknown"]);
+        return USAGE;
+    };
+    match note(what) {
+        // A second request: the first one is on its way.
+        Err(Errno::EXIST) => return 0,
+        Err(errno) => say(&[b"can't write ", WANTED.to_bytes(), b": ", words::errno(errno)]),
+        Ok(()) => {}
+    }
+    say(&[b"stopping all services (", name(what), b")"]);
+    let start = monotonic();
+    stop_services();
+    let mut line = text::Line::<64>::new();
+    line.put(b"services stopped in ").seconds(monotonic().0.saturating_sub(start.0));
+    say(&[line.as_bytes()]);
+    stop_tree();
+    // The scanner replaces process 1 by `init-finish`, which kills this process too. Still here: it did not.
+    say(&[b"the scanner does not end: ending the machine without it"]);
+    the_end(what)
+}
+
+fn note(what: Machine) -> sys::Result<()> {
+    let _ = super::make_directory(NOTES, 0o755);
+    let file = sys::fs::open(CWD, WANTED, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o644)?;
+    sys::fs::write_all(file, name(what))
+}
+
+/// All services down, the essential ones too, within the time of the command line.
+fn stop_services() {
+    if sys::fs::access(CWD, LIVE, 0).is_err() {
+        return;
+    }
+    let mut line = [0; cmdline::MAX];
+    let limit = Millis(u64::from(read_options(&mut line).stop_seconds) * 1000);
+    let millis = CBuf::<24>::from_pieces(&[text::Digits::decimal(limit.0).as_bytes()]).unwrap_or_default();
+    let Ok(program) = own_program() else { return };
+    let words = [c"s6-rc", c"-b", c"-t", millis.as_c(), c"-l", LIVE, c"-D", c"-a", c"change"];
+    match super::run(&program, &words, super::handover()) {
+        Ok(pid) => match wait_for(pid, Millis(limit.0 + 5_000)) {
+            Some(0) => {}
+            Some(_) => say(&[b"not every service stopped as it should"]),
+            None => say(&[b"the services take too long to stop: going on without them"]),
+        },
+        Err(errno) => say(&[b"can't run ", program.to_bytes(), b": ", words::errno(errno)]),
+    }
+}
+
+/// The exit code of a child, or none when the time is over. 256 and more: a signal.
+pub fn wait_for(pid: u32, limit: Millis) -> Option<u16> {
+    let end = monotonic().0.saturating_add(limit.0);
+    let pidfd = sys::process::pidfd_open(pid);
+    loop {
+        if let Ok(Some(death)) = sys::process::reap(Who::Pid(pid)) {
+            return Some(if death.status & 0x7f == 0 {
+                death.status >> 8
+            } else {
+                256 + (death.status & 0x7f)
+            });
+        }
+        let left = end.saturating_sub(monotonic().0);
+        if left == 0 {
+            return None;
+        }
+        let _ = match &pidfd {
+            Ok(fd) => sys::event::poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(Millis(left))),
+            Err(_) => sys::event::poll(&mut [], Some(Millis(left.min(100)))),
+        };
+    }
+}
+
+/// Tells the scanner to stop what is left and to end; gives it [`TREE`].
+fn stop_tree() {
+    let path = CBuf::<64>::from_pieces(&[SCAN.to_bytes(), b"/.s6-svscan/control"]).unwrap_or_default();
+    let sent = sys::fs::open(CWD, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0)
+        .and_then(|control| sys::fs::write_all(control, b"t"));
+    match sent {
+        Ok(()) => ::init::rescue::pause(TREE),
+        Err(errno) => say(&[b"can't reach the scanner: ", words::errno(errno)]),
+    }
+}
+
+/// `init-finish`: what process 1 is when the tree is gone.
+pub fn finish(_: &mut Call) -> u8 {
+    let mut word = [0; 16];
+    let len = sys::fs::open_read(CWD, WANTED).and_then(|f| sys::fs::read_full(f, &mut word)).unwrap_or(0);
+    let what = machine(word.get(..len).unwrap_or_default());
+    if what.is_none() {
+        say(&[b"the scanner has ended without a request: starting again"]);
+    }
+    the_end(what.unwrap_or(Machine::Reboot))
+}
+
+fn the_end(what: Machine) -> ! {
+    power::end_all();
+    power::unmount_all(|fault| say::fault(&fault));
+    say(&[match what {
+        Machine::PowerOff => b"power off".as_slice(),
+        Machine::Halt => b"halted",
+        Machine::Reboot | Machine::AskOnCtrlAltDel => b"restart",
+    }]);
+    power::end_machine(what)
+}
