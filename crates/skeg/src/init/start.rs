@@ -12,6 +12,7 @@ use crate::words;
 use ::init::cmdline::{self, Options};
 use ::init::{early, mounts};
 use core::ffi::CStr;
+use db::{Corrupt, Db};
 use sys::fs::{MountFlags, OFlags};
 use sys::mm::MappedFile;
 use sys::time::{Millis, monotonic};
@@ -168,8 +169,21 @@ fn map(image: &Candidate) -> sys::Result<MappedFile> {
 }
 
 /// Whether the image is whole, of a known format, and has the bundle; else why not.
-fn check(bytes: &[u8], _bundle: &[u8]) -> Result<(), &'static [u8]> {
-    if bytes.is_empty() { Err(b"an empty file") } else { Ok(()) }
+fn check(bytes: &[u8], bundle: &[u8]) -> Result<(), &'static [u8]> {
+    let image = Db::check(bytes).map_err(|corrupt| match corrupt {
+        Corrupt::Magic => b"it is no image".as_slice(),
+        Corrupt::Version(_) => b"it is of a format that this skeg does not know",
+        Corrupt::Truncated(_) => b"it is cut short",
+        Corrupt::Header
+        | Corrupt::Place(_)
+        | Corrupt::Checksum(_)
+        | Corrupt::Record(..)
+        | Corrupt::Identity => b"it is damaged",
+    })?;
+    match image.lookup(bundle) {
+        Some(_) => Ok(()),
+        None => Err(b"it has no bundle of the wanted name (skeg.bundle=, 'default')"),
+    }
 }
 
 /// Brings the bundle up; the exit code.
