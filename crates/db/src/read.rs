@@ -292,7 +292,7 @@ impl<'a> Db<'a> {
 
     /// A longrun's service directory as it is to be written, in the order of the paths, so that a directory comes
     /// before what is in it; a oneshot's scripts.
-    pub fn files(&self, id: ServiceId) -> impl ExactSizeIterator<Item = File<'a>> + use<'a> {
+    pub fn files(&self, id: ServiceId) -> impl ExactSizeIterator<Item = File<'a>> + Clone + use<'a> {
         let db = *self;
         self.file_records(id).iter().map(move |r| db.file(r))
     }

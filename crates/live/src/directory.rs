@@ -154,16 +154,17 @@ impl Live {
 mod tests {
     use super::*;
     use crate::generation::{Builder, ImageSource, Notes};
-    use crate::service_dir::{self, File, FileKind, Id, ServiceDir, Umask};
+    use crate::service_dir::{self, Id, ServiceDir, Umask};
     use crate::state::State;
     use crate::{remove_test_dir, test_dir};
+    use db::{File, FileKind};
 
     fn files(run: &'static [u8]) -> [File<'static>; 4] {
-        let file = |path, mode, bytes| File { path, mode, kind: FileKind::File, bytes };
+        let file = |path, mode, bytes| File { path, mode, kind: FileKind::Regular, bytes };
         [
             file(c"run", 0o755, run),
             file(c"notification-fd", 0o644, b"3\n"),
-            File { path: c"data", mode: 0o755, kind: FileKind::Dir, bytes: b"" },
+            File { path: c"data", mode: 0o755, kind: FileKind::Directory, bytes: b"" },
             file(c"data/x", 0o600, b""),
         ]
     }
@@ -211,7 +212,7 @@ mod tests {
         let (dir, live) = test_dir("version");
         let locked = build(&live);
         let id = Id { generation: 1, index: 0 };
-        let finish = File { path: c"finish", mode: 0o755, kind: FileKind::File, bytes: b"f" };
+        let finish = File { path: c"finish", mode: 0o755, kind: FileKind::Regular, bytes: b"f" };
         let new = [files(b"new")[0], finish];
         service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
         service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();

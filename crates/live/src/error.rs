@@ -78,6 +78,8 @@ pub enum LiveError {
     TimedOut(Option<u32>),
     /// The state file is not one, or is cut short.
     BadState,
+    /// The image is corrupt.
+    BadImage(db::Corrupt),
     /// The image is not the one that the state file belongs to.
     OtherImage,
     /// The journal can't be understood: another version of skeg wrote it.

@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+mod create;
 mod directory;
 mod error;
 pub mod generation;
@@ -22,10 +23,13 @@ mod lock;
 mod place;
 mod remove;
 mod scandir;
+
 pub mod service_dir;
+mod settle;
 pub mod state;
 pub mod tree;
 
+pub use create::first;
 pub use directory::{Live, Locked};
 pub use error::{LiveError, Op, What};
 pub use generation::{Builder, Generation, ImageSource, Notes};
@@ -34,7 +38,8 @@ pub use journal::Journal;
 pub use lock::{Access, Lock, Wait, command_line};
 pub use place::{Name, Place};
 pub use scandir::{OURS, ScanDir};
-pub use service_dir::{File, FileKind, Id, ServiceDir, Supervisor, Umask};
+pub use service_dir::{Id, ServiceDir, Supervisor, Umask};
+pub use settle::{Names, link_entries, remove_all, sweep, sweep_directories, undo_init, undo_update};
 pub use state::{Phase, State, States};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::error::{During, LiveError, Op, What};
 use crate::place::decimal;
 use crate::remove;
 use core::ffi::CStr;
+use db::{File, FileKind};
 use sys::{BorrowedFd, CBuf, Errno, OwnedFd, Path, fs};
 
 /// What a generated file begins with; the token stands for the path of the skeg binary.
@@ -53,39 +54,26 @@ impl Id {
     }
 }
 
-/// What an entry of a service directory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// A directory; its entries come after it.
-    Dir,
+/// Whether a file lies directly in the service directory.
+fn is_top(file: &File<'_>) -> bool {
+    !file.path.to_bytes().contains(&b'/')
 }
 
-/// An entry of a service directory as it is to be written.
-#[derive(Clone, Copy, Debug)]
-pub struct File<'a> {
-    /// Relative to the service directory: `run`, `data/x`.
-    pub path: &'a CStr,
-    /// Permission bits.
-    pub mode: u32,
-    /// File or directory.
-    pub kind: FileKind,
-    /// A file's content.
-    pub bytes: &'a [u8],
+/// Whether it is live state, which lies beside the versions: the instances of an instanced service.
+fn is_live(file: &File<'_>) -> bool {
+    let path = file.path.to_bytes();
+    path == b"instances" || path.starts_with(b"instances/")
 }
 
-impl File<'_> {
-    /// Whether it lies directly in the service directory.
-    fn is_top(&self) -> bool {
-        !self.path.to_bytes().contains(&b'/')
-    }
-
-    /// Whether it is live state, which lies beside the versions: the instances of an instanced service.
-    fn is_live(&self) -> bool {
-        let path = self.path.to_bytes();
-        path == b"instances" || path.starts_with(b"instances/")
-    }
+/// Whether two definitions write the same files.
+pub fn same_files<'a, 'b>(
+    mut a: impl ExactSizeIterator<Item = File<'a>>,
+    mut b: impl ExactSizeIterator<Item = File<'b>>,
+) -> bool {
+    let same = |(a, b): (File<'_>, File<'_>)| {
+        a.path == b.path && a.kind == b.kind && a.mode == b.mode && a.bytes == b.bytes
+    };
+    a.len() == b.len() && a.by_ref().zip(b.by_ref()).all(same)
 }
 
 /// Names a version of a definition: the number of the generation that brought it.
@@ -127,10 +115,10 @@ pub fn create<'a>(
     made(fs::symlink(&version, sv, &path))?;
     let base = id.name().len() + 1;
     for file in files {
-        if file.is_live() {
+        if is_live(&file) {
             path = id.path(&[file.path.to_bytes()])?;
             write_file(sv, &path, &file, skeg)?;
-        } else if file.is_top() {
+        } else if is_top(&file) {
             let target = target_of(file.path)?;
             path.truncate(base);
             path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
@@ -174,7 +162,7 @@ fn write_version<'a>(
     fs::mkdir(sv, &path, 0o755).during(Op::Create, What::ServiceDir)?;
     path.push(b"/").during(Op::Create, What::ServiceDir)?;
     let base = path.len();
-    for file in files.filter(|file| !file.is_live()) {
+    for file in files.filter(|file| !is_live(file)) {
         path.truncate(base);
         path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
         write_file(sv, &path, &file, skeg)?;
@@ -184,9 +172,17 @@ fn write_version<'a>(
 
 fn write_file(sv: BorrowedFd<'_>, path: &CStr, file: &File<'_>, skeg: &[u8]) -> Result<(), LiveError> {
     let during = |result: sys::Result<()>| result.during(Op::Write, What::ServiceDir);
-    if file.kind == FileKind::Dir {
-        during(fs::mkdir(sv, path, file.mode & 0o777))?;
-        return if file.mode & 0o7000 == 0 { Ok(()) } else { during(fs::chmod(sv, path, file.mode)) };
+    match file.kind {
+        FileKind::Regular => {}
+        FileKind::Directory => {
+            during(fs::mkdir(sv, path, file.mode & 0o777))?;
+            return if file.mode & 0o7000 == 0 { Ok(()) } else { during(fs::chmod(sv, path, file.mode)) };
+        }
+        FileKind::Link => {
+            let target = Path::from_pieces(&[file.bytes]).during(Op::Create, What::ServiceDir)?;
+            return during(fs::symlink(&target, sv, path));
+        }
+        FileKind::Script => return Ok(()),
     }
     if file.bytes.is_empty() {
         return during(fs::mknod(sv, path, fs::FileType::RegularFile, file.mode, 0));

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: ISC
+//! The first generation: what init makes.
+
+use crate::directory::Locked;
+use crate::error::LiveError;
+use crate::generation::{Builder, ImageSource, Notes};
+use crate::journal::{Journal, Side};
+use crate::service_dir::{self, Id, Umask};
+use crate::state::State;
+use db::Db;
+
+/// Makes generation 1 with every service down, and puts it in force. `Exists` where `LIVE` is there already.
+///
+/// Writes the journal first and leaves it: the caller adds the scan directory's entries ([`link_entries`](crate::link_entries)),
+/// waits for the supervisors and removes the journal. What an earlier init left must have been undone
+/// ([`undo_init`](crate::undo_init)). On an error the caller undoes this one, too.
+pub fn first(
+    locked: &Locked,
+    db: &Db<'_>,
+    notes: &Notes<'_>,
+    image: ImageSource<'_>,
+) -> Result<(), LiveError> {
+    let side = Side { generation: 1, hash: db.hash() };
+    Journal::Init(side).write(locked.sv())?;
+    let _umask = Umask::none();
+    let mut builder = Builder::begin(locked.place(), side.generation)?;
+    for service in db.services().take(db.longruns()) {
+        let id = Id { generation: side.generation, index: service.index() as u16 };
+        service_dir::create(locked.sv(), id, db.files(service), notes.skeg.to_bytes())?;
+        builder.name(db.name_c(service), id)?;
+    }
+    builder.notes(notes)?;
+    builder.image(image)?;
+    builder.states(side.hash, db.len(), core::iter::repeat_n(State::DOWN, db.len()))?;
+    builder.commit_first()
+}

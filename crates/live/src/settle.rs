@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: ISC
+//! Making things as one generation says, whatever an unfinished command left: entries, directories, versions.
+//!
+//! Everything here can be done again: it looks at what is there and changes what differs.
+
+use crate::directory::Locked;
+use crate::error::{During, LiveError, Op, What};
+use crate::generation::{Generation, remove_others};
+use crate::journal::{Journal, Update};
+use crate::place::Place;
+use crate::remove;
+use crate::scandir::ScanDir;
+use crate::service_dir::{Id, ServiceDir};
+use alloc::vec::Vec;
+use db::Db;
+use sys::fs;
+
+/// The service directories that a generation names: for each longrun of its image, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    ids: Vec<Option<Id>>,
+    sorted: Vec<Id>,
+}
+
+impl Names {
+    /// Of these, in the order of the image's longruns.
+    pub fn new(ids: Vec<Option<Id>>) -> Self {
+        let mut sorted: Vec<Id> = ids.iter().flatten().copied().collect();
+        sorted.sort_unstable();
+        Self { ids, sorted }
+    }
+
+    /// Reads them from a generation.
+    pub fn read(generation: &Generation, db: &Db<'_>) -> Result<Self, LiveError> {
+        let longruns = db.services().take(db.longruns());
+        let ids: Result<Vec<_>, _> = longruns.map(|service| generation.id(db.name(service))).collect();
+        Ok(Self::new(ids?))
+    }
+
+    /// The directory of the longrun with this index.
+    pub fn id(&self, index: usize) -> Option<Id> {
+        self.ids.get(index).copied().flatten()
+    }
+
+    /// Whether one of them has this directory.
+    pub fn has(&self, id: Id) -> bool {
+        self.sorted.binary_search(&id).is_ok()
+    }
+
+    /// All of them, in the image's order.
+    pub fn iter(&self) -> impl Iterator<Item = Option<Id>> + '_ {
+        self.ids.iter().copied()
+    }
+}
+
+/// Adds the scan directory entries that are missing; whether there were any. The scanner is not told.
+pub fn link_entries(scandir: &ScanDir, db: &Db<'_>, names: &Names) -> Result<bool, LiveError> {
+    let mut added = false;
+    for (service, id) in db.services().zip(names.iter()) {
+        if let Some(id) = id {
+            added |= scandir.add(db.name(service), id).map_err(|e| match e {
+                LiveError::Taken(_) => LiveError::Taken(service.index() as u16),
+                other => other,
+            })?;
+        }
+    }
+    Ok(added)
+}
+
+/// Takes away what the generation in force does not need: other generations, service directories that it does not name,
+/// versions that nobody uses. Their scan directory entries must be gone and their supervisors, too.
+///
+/// `keep(id, version)`: versions that a running process was started from.
+pub fn sweep(
+    locked: &Locked,
+    number: Option<u32>,
+    names: &Names,
+    keep: impl Fn(Id, u32) -> bool,
+) -> Result<(), LiveError> {
+    sweep_directories(locked, names)?;
+    for id in names.iter().flatten() {
+        ServiceDir::open(locked.sv(), id)?.tidy(|version| keep(id, version))?;
+    }
+    remove_others(locked.place(), number)
+}
+
+/// Takes away the service directories that are not named.
+pub fn sweep_directories(locked: &Locked, names: &Names) -> Result<(), LiveError> {
+    let walk = fs::open_dir(locked.sv(), c".").during(Op::Open, What::Supervised)?;
+    fs::for_each_entry(&walk, |name, _, _| match Id::parse(name.to_bytes()) {
+        Some(id) if !names.has(id) => remove::tree(locked.sv(), name, What::ServiceDir),
+        _ => Ok(()),
+    })
+}
+
+/// Undoes an init that was cut short before `LIVE` existed: takes away all that it made, and the journal.
+pub fn undo_init(locked: &Locked) -> Result<(), LiveError> {
+    sweep(locked, None, &Names::default(), |_, _| false)?;
+    remove::tree(locked.sv(), c"journal.new", What::Journal)?;
+    remove::tree(locked.sv(), c"history", What::History)?;
+    Journal::remove(locked.sv())
+}
+
+/// Undoes the directories of an update that was cut short before its commit: the new generation, its new service directories,
+/// and the versions that it wrote into those that exist. The journal stays: services may have to be brought back.
+pub fn undo_update(locked: &Locked, old: &Names, update: &Update) -> Result<(), LiveError> {
+    for id in old.iter().flatten() {
+        ServiceDir::open(locked.sv(), id)?.drop_version(update.new.generation)?;
+    }
+    sweep_directories(locked, old)?;
+    remove_others(locked.place(), Some(update.old.generation))?;
+    remove::tree(locked.sv(), c"journal.new", What::Journal)
+}
+
+/// Takes the whole live directory away: `LIVE`, its generations, `LIVE:sv`. The scan directory's entries must be gone.
+pub fn remove_all(locked: Locked) -> Result<(), LiveError> {
+    let place: &Place = locked.place();
+    match fs::unlink(place.parent(), place.name()) {
+        Ok(()) | Err(sys::Errno::NOENT) => {}
+        Err(e) => return Err(LiveError::Sys(Op::Remove, What::Link, e)),
+    }
+    remove_others(place, None)?;
+    remove::tree(place.parent(), &place.sv_name(), What::Supervised)
+}
