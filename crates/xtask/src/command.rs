@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 /// What a step gives: its value, or a sentence for the person at the terminal.
 pub type Outcome<T = ()> = Result<T, String>;
@@ -116,12 +115,4 @@ pub fn replace_file(path: &Path, bytes: &[u8], executable: bool) -> Outcome {
     let mode = if executable { 0o755 } else { 0o644 };
     std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
     std::fs::rename(&aside, path).map_err(failed)
-}
-
-/// Does a named step, and says how long it took.
-pub fn timed<T>(name: &str, step: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Duration)> {
-    println!("\n== {name}");
-    let start = Instant::now();
-    let value = step().map_err(|e| format!("{name}: {e}"))?;
-    Ok((value, start.elapsed()))
 }

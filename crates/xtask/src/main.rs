@@ -6,8 +6,11 @@ mod check;
 mod command;
 mod dist;
 mod elf;
+mod images;
 mod imports;
+mod setup;
 mod sources;
+mod test;
 mod toolchain;
 
 use command::Outcome;
@@ -20,6 +23,8 @@ type Run = fn(lexopt::Parser) -> Outcome;
 struct Task(&'static str, &'static str, Run);
 
 static TASKS: &[Task] = &[
+    Task("test", "run everything: what CI runs", test::main),
+    Task("setup", "say what the machine lacks, and install it", setup::main),
     Task("dist", "build the device binary for some architectures, with a size report", dist::main),
     Task("sizes", "the bytes of the built binaries, by crate, held to the budget", dist::sizes),
     Task("check", "imports, licences, headers, format, lints, documentation", check::main),
