@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: ISC
+//! A supervision tree of a test: the scanner, its services, and its orderly end.
+
+use crate::fifodir::Listener;
+use crate::process::{self, wait_for};
+use crate::program::Suite;
+use crate::scratch::Scratch;
+use crate::status::Status;
+use crate::wait::{PATIENCE, until};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Who runs a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// Whoever runs the test.
+    Same,
+    /// An ordinary user (65534), if the test is run by root.
+    Ordinary,
+}
+
+impl User {
+    /// The ids to change to, if any.
+    pub fn ids(self) -> Option<(u32, u32)> {
+        match self {
+            Self::Same => None,
+            Self::Ordinary => rustix::process::geteuid().is_root().then_some((65534, 65534)),
+        }
+    }
+}
+
+/// Someone has this FIFO open for reading.
+pub fn listening(fifo: &Path) -> bool {
+    rustix::fs::open(fifo, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).is_ok()
+}
+
+/// A running scanner. It is stopped with SIGTERM when it goes out of scope.
+pub struct Scanner {
+    child: Child,
+    /// The scan directory.
+    pub dir: PathBuf,
+}
+
+impl Scanner {
+    /// Starts a scanner on `scan` in the scratch directory and waits until it listens.
+    #[track_caller]
+    pub fn start(scratch: &Scratch, suite: &Suite) -> Self {
+        Self::start_with(scratch, suite, "scan", &[], |_| ())
+    }
+
+    /// Starts a scanner with more options on a scan directory of this name; `prepare` may change the command.
+    #[track_caller]
+    pub fn start_with(
+        scratch: &Scratch,
+        suite: &Suite,
+        name: &str,
+        options: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
+        let dir = scratch.folder(name);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(scratch.at(format!("{name}.log")))
+            .expect("the scanner's log");
+        // The scanner must not outlive a test that is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "--"]).args(suite.words("s6-svscan"));
+        command.args(options).arg(&dir).current_dir(scratch.path());
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
+        scratch.mark(&mut command);
+        prepare(&mut command);
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let fifo = dir.join(".s6-svscan/control");
+        let up = until(PATIENCE, || listening(&fifo) || !matches!(child.try_wait(), Ok(None)));
+        let ended = child.try_wait().expect("a child");
+        assert!(
+            up && ended.is_none(),
+            "the scanner does not listen ({ended:?}): {}",
+            scratch.read(format!("{name}.log"))
+        );
+        Self { child, dir }
+    }
+
+    /// The scanner's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The one supervisor of skeg's scanner: its child that runs the same program.
+    pub fn supervisor(&self) -> Option<u32> {
+        let program = process::executable(self.pid())?;
+        process::children(self.pid()).into_iter().find(|p| process::executable(*p).as_ref() == Some(&program))
+    }
+
+    /// Ends it with a signal; whether it ended by itself before the deadline.
+    pub fn stop(&mut self, signal: Signal) -> bool {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            process::kill(self.child.id(), signal);
+        }
+        wait_for(&mut self.child, PATIENCE).is_some()
+    }
+
+    /// Waits for its end without a signal.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        wait_for(&mut self.child, PATIENCE)
+    }
+
+    /// A service of the scan directory.
+    pub fn service(&self, name: &str) -> Service {
+        Service { dir: self.dir.join(name) }
+    }
+}
+
+impl Drop for Scanner {
+    fn drop(&mut self) {
+        if !self.stop(Signal::TERM) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A service directory.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its path.
+    pub dir: PathBuf,
+}
+
+impl Service {
+    /// The service directory at this path.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// Its status file, if it can be read.
+    pub fn status(&self) -> Option<Status> {
+        Status::read(&self.dir)
+    }
+
+    /// Whether its control FIFO has a reader: what every s6 tool asks first.
+    pub fn supervised(&self) -> bool {
+        listening(&self.dir.join("supervise/control"))
+    }
+
+    /// A listener on its events.
+    #[track_caller]
+    pub fn listen(&self) -> Listener {
+        Listener::new(&self.dir.join("event"))
+    }
+
+    /// Waits until its status is like this.
+    #[track_caller]
+    pub fn must(&self, what: &str, mut condition: impl FnMut(&Status) -> bool) -> Status {
+        let mut last = None;
+        let came = until(PATIENCE, || {
+            last = self.status();
+            last.as_ref().is_some_and(&mut condition)
+        });
+        assert!(came, "{}: did not become {what}; its status is {last:?}", self.dir.display());
+        last.expect("a status that was read")
+    }
+
+    /// Writes bytes into its control FIFO.
+    #[track_caller]
+    pub fn control(&self, bytes: &[u8]) {
+        let path = self.dir.join("supervise/control");
+        let fd = rustix::fs::open(&path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert_eq!(rustix::io::write(&fd, bytes), Ok(bytes.len()), "{}", path.display());
+    }
+}
