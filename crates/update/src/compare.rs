@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: ISC
+//! What differs between two definitions.
+
+use core::ffi::CStr;
+use db::{Db, Direction, File, FileKind, Flags, ServiceId};
+
+/// A difference between an old and a new definition of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference<'a> {
+    /// A file that both have: its path and the first line (from 1) that differs; 0 = only kind or mode differ.
+    FileChanged(&'a CStr, u32),
+    /// A file that only the new one has.
+    FileAdded(&'a CStr),
+    /// A file that only the old one has.
+    FileRemoved(&'a CStr),
+    /// A name of a list that only the new one has.
+    Added(Field, &'a [u8]),
+    /// A name of a list that only the old one has.
+    Removed(Field, &'a [u8]),
+    /// A setting without a name: timeouts, flags.
+    Setting(Field),
+    /// A oneshot is a longrun now, or the other way.
+    Kind,
+}
+
+/// A part of a definition that is not a file of the service directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// `dependencies.d`
+    Dependencies,
+    /// `wants.d`
+    Wants,
+    /// `after.d`, and `before.d` of others.
+    After,
+    /// `restart-with`
+    RestartWith,
+    /// Who reads its output: `producer-for`.
+    Consumer,
+    /// Who writes its input: `consumer-for`.
+    Producers,
+    /// `timeout-up`
+    TimeoutUp,
+    /// `timeout-down`
+    TimeoutDown,
+    /// Its flags: essential, recommended, manual …
+    Flags,
+}
+
+/// The line, from 1, at which two contents first differ.
+pub fn first_line(old: &[u8], new: &[u8]) -> u32 {
+    let same = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let lines = new.iter().take(same).filter(|b| **b == b'\n').count();
+    lines as u32 + 1
+}
+
+/// Calls `each` with every difference between two definitions, files first.
+pub fn differences<'a>(
+    old: &Db<'a>,
+    old_id: ServiceId,
+    new: &Db<'a>,
+    new_id: ServiceId,
+    mut each: impl FnMut(Difference<'a>),
+) {
+    if old.kind(old_id) != new.kind(new_id) {
+        each(Difference::Kind);
+        return;
+    }
+    files(old, old_id, new, new_id, &mut each);
+    let (o, n) = ((old, old_id), (new, new_id));
+    lists(Field::Dependencies, o, n, |db, id| db.dependencies(id, Direction::Up), &mut each);
+    lists(Field::Wants, o, n, |db, id| db.wants(id), &mut each);
+    lists(Field::After, o, n, |db, id| db.after(id), &mut each);
+    lists(Field::RestartWith, o, n, |db, id| db.restart_with(id), &mut each);
+    lists(Field::Consumer, o, n, |db, id| db.consumer(id).into_iter(), &mut each);
+    lists(Field::Producers, o, n, |db, id| db.producers(id), &mut each);
+    let settings = [
+        (Field::TimeoutUp, old.timeout(old_id, Direction::Up) == new.timeout(new_id, Direction::Up)),
+        (Field::TimeoutDown, old.timeout(old_id, Direction::Down) == new.timeout(new_id, Direction::Down)),
+        (Field::Flags, old.flags(old_id) == new.flags(new_id)),
+    ];
+    settings.iter().filter(|(_, same)| !same).for_each(|(field, _)| each(Difference::Setting(*field)));
+}
+
+/// Merges two file lists, which are in the order of their paths.
+fn files<'a>(
+    old: &Db<'a>,
+    old_id: ServiceId,
+    new: &Db<'a>,
+    new_id: ServiceId,
+    each: &mut impl FnMut(Difference<'a>),
+) {
+    use core::cmp::Ordering::{Equal, Greater, Less};
+    let (mut olds, mut news) = (old.files(old_id).peekable(), new.files(new_id).peekable());
+    loop {
+        let order = match (olds.peek(), news.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Less,
+            (None, Some(_)) => Greater,
+            (Some(o), Some(n)) => o.path.cmp(n.path),
+        };
+        match order {
+            Less => olds.next().into_iter().for_each(|o| each(Difference::FileRemoved(o.path))),
+            Greater => news.next().into_iter().for_each(|n| each(Difference::FileAdded(n.path))),
+            Equal => {
+                let (Some(o), Some(n)) = (olds.next(), news.next()) else { return };
+                if let Some(line) = file_change(&o, &n) {
+                    each(Difference::FileChanged(n.path, line));
+                }
+            }
+        }
+    }
+}
+
+fn file_change(old: &File<'_>, new: &File<'_>) -> Option<u32> {
+    if old.bytes != new.bytes {
+        // A script's words are no lines.
+        return Some(if new.kind == FileKind::Script { 1 } else { first_line(old.bytes, new.bytes) });
+    }
+    if old.kind != new.kind || old.mode != new.mode { Some(0) } else { None }
+}
+
+/// Compares two lists of services by name.
+fn lists<'a, I: Iterator<Item = ServiceId>>(
+    field: Field,
+    old: (&Db<'a>, ServiceId),
+    new: (&Db<'a>, ServiceId),
+    list: impl Fn(&Db<'a>, ServiceId) -> I,
+    each: &mut impl FnMut(Difference<'a>),
+) {
+    let has = |(db, id): (&Db<'a>, ServiceId), name: &[u8]| list(db, id).any(|s| db.name(s) == name);
+    for service in list(old.0, old.1).filter(|s| !has(new, old.0.name(*s))) {
+        each(Difference::Removed(field, old.0.name(service)));
+    }
+    for service in list(new.0, new.1).filter(|s| !has(old, new.0.name(*s))) {
+        each(Difference::Added(field, new.0.name(service)));
+    }
+}
+
+/// The first file that differs: its path and line.
+pub(crate) fn first_file<'a>(
+    old: &Db<'a>,
+    old_id: ServiceId,
+    new: &Db<'a>,
+    new_id: ServiceId,
+) -> Option<(&'a CStr, u32)> {
+    let mut first = None;
+    files(old, old_id, new, new_id, &mut |difference| {
+        let found = match difference {
+            Difference::FileChanged(path, line) => (path, line),
+            Difference::FileAdded(path) | Difference::FileRemoved(path) => (path, 0),
+            _ => return,
+        };
+        first = first.or(Some(found));
+    });
+    first
+}
+
+/// Whether a running service has to be restarted to live by its new definition, and for which file or place.
+///
+/// A longrun: for what its process was started from or with. A oneshot: for another `up`. All else counts from the next
+/// use on: `finish`, `data/`, `env/`, timeouts, `down`, dependencies.
+pub fn needs_restart<'a>(
+    old: &Db<'a>,
+    old_id: ServiceId,
+    new: &Db<'a>,
+    new_id: ServiceId,
+) -> Option<crate::Reason<'a>> {
+    use crate::Reason;
+    // Everything hangs on the internal ones: they live on, and use what is new from their next start on.
+    let internal = new.flags(new_id).has(Flags::INTERNAL) && old.flags(old_id).has(Flags::INTERNAL);
+    if internal || old.service_hash(old_id) == new.service_hash(new_id) {
+        return None;
+    }
+    if old.kind(old_id) != new.kind(new_id) {
+        return Some(Reason::OtherKind);
+    }
+    let mut reason = None;
+    files(old, old_id, new, new_id, &mut |difference| {
+        let (path, line) = match difference {
+            Difference::FileChanged(path, line) => (path, line),
+            Difference::FileAdded(path) | Difference::FileRemoved(path) => (path, 0),
+            _ => return,
+        };
+        if reason.is_none() && is_of_the_process(path) {
+            reason = Some(Reason::File(path, line));
+        }
+    });
+    let name = |db: &Db<'a>, id: Option<ServiceId>| id.map(|id| db.name(id));
+    let piped = name(old, old.consumer(old_id)) != name(new, new.consumer(new_id))
+        || (old.producers(old_id).len() == 0) != (new.producers(new_id).len() == 0);
+    reason.or(piped.then_some(Reason::Pipeline))
+}
+
+/// Whether a running process, or a oneshot that is up, was made from this file.
+fn is_of_the_process(path: &CStr) -> bool {
+    matches!(
+        path.to_bytes(),
+        b"run" | b"run.user" | b"settings" | b"notification-fd" | b"lock-fd" | b"flag-newpidns" | b"up"
+    )
+}

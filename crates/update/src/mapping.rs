@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: ISC
+//! Which new services each old service becomes.
+
+use crate::conversion::{Conversion, RuleError};
+use alloc::vec::Vec;
+use db::{Db, ServiceId};
+
+/// No service.
+const NONE: u16 = u16::MAX;
+
+/// What an old service becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Becomes {
+    /// Nothing: no new service or bundle has its name.
+    Nothing,
+    /// This new service.
+    One(u16),
+    /// The contents of a bundle: a range of the list.
+    Several(u32, u32),
+}
+
+/// Old services to new ones and back.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    becomes: Vec<Becomes>,
+    list: Vec<u16>,
+    from: Vec<u16>,
+    /// For each new service: an old one becomes this one and no other.
+    one_to_one: Vec<bool>,
+}
+
+impl Mapping {
+    /// By names, and by what the conversion file says instead.
+    pub fn new<'a>(old: &Db<'a>, new: &Db<'a>, rules: &Conversion<'a>) -> Result<Self, RuleError<'a>> {
+        let mut this = Self {
+            becomes: Vec::with_capacity(old.len()),
+            list: Vec::new(),
+            from: alloc::vec![NONE; new.len()],
+            one_to_one: alloc::vec![false; new.len()],
+        };
+        for service in old.services() {
+            let becomes = this.becomes_of(old, new, service, rules)?;
+            this.becomes.push(becomes);
+        }
+        Ok(this)
+    }
+
+    fn becomes_of<'a>(
+        &mut self,
+        old: &Db<'a>,
+        new: &Db<'a>,
+        service: ServiceId,
+        rules: &Conversion<'a>,
+    ) -> Result<Becomes, RuleError<'a>> {
+        let renamed = rules.rule(service.index()).new_name;
+        let name = renamed.unwrap_or(old.name(service));
+        let Some(target) = new.lookup(name) else {
+            return match renamed {
+                Some(to) => Err(RuleError::NoSuchTarget(old.name(service), to)),
+                None => Ok(Becomes::Nothing),
+            };
+        };
+        let start = self.list.len();
+        for member in new.atomics(target) {
+            let taken = self.from.get_mut(member.index()).filter(|from| **from == NONE);
+            *taken.ok_or(RuleError::TargetTwice(new.name(member), old.name(service)))? =
+                service.index() as u16;
+            self.list.push(member.index() as u16);
+        }
+        match self.list.get(start..) {
+            Some([one]) => {
+                if let Some(mark) = self.one_to_one.get_mut(usize::from(*one)) {
+                    *mark = true;
+                }
+                Ok(Becomes::One(*one))
+            }
+            _ => Ok(Becomes::Several(start as u32, self.list.len() as u32)),
+        }
+    }
+
+    /// What this old service becomes.
+    pub fn becomes(&self, old: u16) -> Becomes {
+        self.becomes.get(usize::from(old)).copied().unwrap_or(Becomes::Nothing)
+    }
+
+    /// The new services that this old one becomes.
+    pub fn targets(&self, old: u16) -> impl Iterator<Item = u16> + '_ {
+        let (one, several) = match self.becomes(old) {
+            Becomes::Nothing => (None, (0, 0)),
+            Becomes::One(one) => (Some(one), (0, 0)),
+            Becomes::Several(start, end) => (None, (start as usize, end as usize)),
+        };
+        let several = self.list.get(several.0..several.1).unwrap_or_default();
+        one.into_iter().chain(several.iter().copied())
+    }
+
+    /// The old service that becomes this new one, alone or with others.
+    pub fn from(&self, new: u16) -> Option<u16> {
+        self.from.get(usize::from(new)).copied().filter(|old| *old != NONE)
+    }
+
+    /// The old service that becomes exactly this new one.
+    pub fn same(&self, new: u16) -> Option<u16> {
+        self.from(new).filter(|_| self.one_to_one.get(usize::from(new)) == Some(&true))
+    }
+}
