@@ -2,6 +2,7 @@
 //! The project's own tasks: `cargo xtask TASK`. Host tool; nothing of it reaches a device.
 
 mod arch;
+mod bench;
 mod check;
 mod command;
 mod dist;
@@ -28,6 +29,7 @@ static TASKS: &[Task] = &[
     Task("dist", "build the device binary for some architectures, with a size report", dist::main),
     Task("sizes", "the bytes of the built binaries, by crate, held to the budget", dist::sizes),
     Task("check", "imports, licences, headers, format, lints, documentation", check::main),
+    Task("bench", "the figures, each beside its floor and another suite's", bench::main),
 ];
 
 fn main() -> ExitCode {
