@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod applet;
 mod init;
+mod settings;
 mod tree;
 mod words;
 
@@ -17,7 +18,7 @@ use applet::Applet;
 use sys::start::Strings;
 
 /// Each area's applets.
-static AREAS: &[&[Applet]] = &[init::APPLETS, tree::APPLETS];
+static AREAS: &[&[Applet]] = &[init::APPLETS, tree::APPLETS, settings::APPLETS];
 
 sys::entry!(main);
 

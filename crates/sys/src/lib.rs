@@ -14,6 +14,7 @@ pub mod fault;
 #[cfg(feature = "start")]
 mod arena;
 mod cbuf;
+pub mod credentials;
 pub mod event;
 pub mod fifodir;
 pub mod fs;

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: ISC
+//! `s6rc-run` and `s6rc-finish`: the generated `run` and `finish` of a service with process settings.
+//!
+//! The file `settings` beside the script says what to apply (see `crates/source/SETTINGS.md`); then the user's own
+//! script, or the command, takes this process over. Whatever can't be applied ends in exit code 111: a service
+//! never runs with one of its settings dropped. All names are looked up and all memory is taken before the
+//! first setting is applied, since a limit may forbid either.
+
+mod cgroup;
+mod identity;
+mod program;
+
+use crate::applet::{Applet, Call, SYSTEM};
+use crate::words;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use source::settings::{Bound, Limit, Settings, limit_name};
+use sys::process::Rlimit;
+use sys::{CWD, Errno, fs};
+
+/// The applets of this area.
+pub static APPLETS: &[Applet] = &[
+    Applet {
+        name: "s6rc-run",
+        about: "the generated run of a service with process settings",
+        help: RUN_HELP,
+        main: run,
+    },
+    Applet {
+        name: "s6rc-finish",
+        about: "the generated finish of a service with a cgroup",
+        help: FINISH_HELP,
+        main: finish,
+    },
+];
+
+const RUN_HELP: &str = "\
+usage: s6rc-run SCRIPT [ARGUMENT...]
+
+Applies the file 'settings' that lies beside SCRIPT (user, groups, cgroup, rlimits, oom-score, nice,
+umask, no-new-privs, capabilities), then becomes SCRIPT.user, or the service's command. The kernel calls
+it, for a run file that begins with '#!.../skeg s6rc-run'.
+
+exit codes: that of the program; 111 when a setting can't be applied or the program can't be run
+";
+
+const FINISH_HELP: &str = "\
+usage: s6rc-finish SCRIPT [ARGUMENT...]
+
+Kills what is left in the service's cgroup and waits until it is empty, then becomes SCRIPT.user if there is one.
+The kernel calls it, for a finish file that begins with '#!.../skeg s6rc-finish'.
+
+exit codes: that of SCRIPT.user, else 0; 111 when the cgroup can't be emptied or SCRIPT.user can't be run
+";
+
+/// What is being started, for messages.
+#[derive(Clone, Copy)]
+struct Service<'a> {
+    applet: &'a [u8],
+    name: &'a [u8],
+}
+
+impl Service<'_> {
+    /// Says which setting can't be applied and why; the exit code.
+    fn refuse(self, setting: &[u8], why: &[&[u8]]) -> u8 {
+        let mut all: heapless::Vec<&[u8], 12> = heapless::Vec::new();
+        let _ = all.extend_from_slice(&[b"service '", self.name, b"': can't apply ", setting, b": "]);
+        let _ = all.extend_from_slice(why.get(..7).unwrap_or(why));
+        words::complain(self.applet, &all);
+        SYSTEM
+    }
+
+    /// As [`Self::refuse`], for an error of the kernel.
+    fn failed(self, setting: &[u8], what: &[&[u8]], errno: Errno) -> u8 {
+        let mut all: heapless::Vec<&[u8], 8> = heapless::Vec::new();
+        let _ = all.extend_from_slice(what.get(..5).unwrap_or(what));
+        let _ = all.extend_from_slice(&[b": ", words::errno(errno)]);
+        self.refuse(setting, &all)
+    }
+}
+
+/// The script that the kernel was asked to run, and the arguments that it was given.
+fn script(call: &Call) -> Result<(&'static CStr, sys::start::Strings), u8> {
+    let mut rest = call.words;
+    match rest.next() {
+        Some(script) if script.to_bytes() == b"--" => rest.next().map(|script| (script, rest)),
+        Some(script) => Some((script, rest)),
+        None => None,
+    }
+    .ok_or_else(|| call.misused(&[b"which script?"]))
+}
+
+/// The bytes of the file `settings` beside the script.
+fn read_settings(service: Service<'_>, script: &CStr) -> Result<Vec<u8>, u8> {
+    let path = script.to_bytes();
+    let base = path.iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
+    let file = sys::Path::from_pieces(&[path.get(..base).unwrap_or_default(), b"settings"])
+        .map_err(|_| service.failed(b"its settings", &[b"read them"], Errno::NAMETOOLONG))?;
+    read_file(&file).map_err(|e| service.failed(b"its settings", &[file.as_bytes()], e))
+}
+
+/// Bytes of a file that is read as a whole: far above any passwd file of a device.
+const MOST: usize = 4 << 20;
+
+/// A whole file.
+fn read_file(path: &CStr) -> sys::Result<Vec<u8>> {
+    let file = fs::open_read(CWD, path)?;
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 1024]);
+    loop {
+        let n = fs::read_full(&file, &mut chunk)?;
+        bytes.extend_from_slice(chunk.get(..n).unwrap_or_default());
+        if n < chunk.len() {
+            return Ok(bytes);
+        }
+        if bytes.len() > MOST {
+            return Err(Errno::FBIG);
+        }
+    }
+}
+
+fn decode<'a>(service: Service<'_>, bytes: &'a [u8]) -> Result<Settings<'a>, u8> {
+    Settings::decode(bytes).map_err(|line| {
+        let line = line.get(..200).unwrap_or(line);
+        service.refuse(b"its settings", &[b"this skeg does not understand the line '", line, b"'"])
+    })
+}
+
+fn run(call: &mut Call) -> u8 {
+    let (script, arguments) = match script(call) {
+        Ok(both) => both,
+        Err(code) => return code,
+    };
+    let mut rest = arguments;
+    let name = rest.next().unwrap_or(script).to_bytes();
+    let service = Service { applet: call.name, name };
+    let Err(code) = start(service, script, arguments);
+    code
+}
+
+/// Applies everything and execs; comes back only with an exit code.
+fn start(
+    service: Service<'_>,
+    script: &'static CStr,
+    arguments: sys::start::Strings,
+) -> Result<core::convert::Infallible, u8> {
+    let bytes = read_settings(service, script)?;
+    let settings = decode(service, &bytes)?;
+    let program = match &settings.command {
+        Some(command) => program::Program::command(command),
+        None => program::Program::script(script, c"run", arguments),
+    };
+    let identity = identity::Identity::resolve(service, &settings)?;
+    if let Some(wanted) = &settings.cgroup {
+        cgroup::join(service, wanted)?;
+    }
+    if let Some(score) = settings.oom_score {
+        set_oom_score(score).map_err(|e| service.failed(b"oom-score", &[b"/proc/self/oom_score_adj"], e))?;
+    }
+    for limit in &settings.limits {
+        set_limit(limit)
+            .map_err(|e| service.failed(b"rlimits", &[limit_name(limit.resource).as_bytes()], e))?;
+    }
+    if let Some(nice) = settings.nice {
+        sys::credentials::set_nice(nice).map_err(|e| service.failed(b"nice", &[b"setpriority"], e))?;
+    }
+    if let Some(mask) = settings.umask {
+        sys::process::umask(mask);
+    }
+    identity.take(service)?;
+    if settings.no_new_privs {
+        sys::credentials::set_no_new_privileges()
+            .map_err(|e| service.failed(b"no-new-privs", &[b"prctl"], e))?;
+    }
+    Err(program.become_it(service))
+}
+
+fn set_oom_score(score: i32) -> sys::Result<()> {
+    let mut line = text::Line::<16>::new();
+    let file = fs::open(CWD, c"/proc/self/oom_score_adj", fs::OFlags::WRONLY, 0)?;
+    fs::write_all(&file, line.signed(i64::from(score)).end())
+}
+
+fn set_limit(limit: &Limit) -> sys::Result<()> {
+    let now = sys::process::limit(limit.resource);
+    let value = |bound, now| match bound {
+        Bound::Keep => now,
+        Bound::Unlimited => None,
+        Bound::At(n) => Some(n),
+    };
+    let (current, maximum) = (value(limit.soft, now.current), value(limit.hard, now.maximum));
+    sys::process::set_limit(limit.resource, Rlimit { current, maximum })
+}
+
+fn finish(call: &mut Call) -> u8 {
+    let (script, arguments) = match script(call) {
+        Ok(both) => both,
+        Err(code) => return code,
+    };
+    // The third argument of a finish is the service's name.
+    let mut rest = arguments;
+    let service = Service { applet: call.name, name: rest.nth(2).unwrap_or(script).to_bytes() };
+    let cleaned = clean_up(service, script);
+    // A script of the user's own goes on even when something could not be killed: it may know what to do.
+    if program::Program::has_script(script) {
+        return program::Program::script(script, c"finish", arguments).become_it(service);
+    }
+    cleaned.err().unwrap_or(0)
+}
+
+fn clean_up(service: Service<'_>, script: &CStr) -> Result<(), u8> {
+    let bytes = read_settings(service, script)?;
+    match &decode(service, &bytes)?.cgroup {
+        Some(wanted) => cgroup::leave(service, wanted),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: ISC
+//! User, groups and capabilities: first looked up, then taken on, in the order in which the kernel allows it.
+
+use super::{Service, read_file};
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use source::settings::host::{Account, find_account, find_group, groups_of, parse_id};
+use source::settings::{Settings, User, capability_name};
+use sys::Errno;
+use sys::credentials::{self, Group};
+
+const PASSWD: &CStr = c"/etc/passwd";
+const GROUP: &CStr = c"/etc/group";
+
+/// Numbers for every name.
+pub struct Identity {
+    /// User and group.
+    user: Option<(u32, u32)>,
+    groups: Option<Vec<Group>>,
+    capabilities: Option<u64>,
+}
+
+impl Identity {
+    /// Looks every name up.
+    pub fn resolve(service: Service<'_>, settings: &Settings<'_>) -> Result<Self, u8> {
+        let mut identity = Self { user: None, groups: None, capabilities: settings.capabilities };
+        if settings.user.is_none() && settings.groups.is_none() {
+            return Ok(identity);
+        }
+        // A device may do without them as long as numbers say it all.
+        let read = |setting: &[u8], path: &CStr| match read_file(path) {
+            Err(Errno::NOENT) => Ok(Vec::new()),
+            other => other.map_err(|e| service.failed(setting, &[path.to_bytes()], e)),
+        };
+        let groups = read(b"groups", GROUP)?;
+        if let Some(user) = &settings.user {
+            let passwd = read(b"user", PASSWD)?;
+            let account = find_account(&passwd, user.user);
+            identity.user = Some(ids(service, user, account, &groups)?);
+            if settings.groups.is_none() {
+                let name = account.map_or(user.user, |a| a.name);
+                identity.groups = Some(groups_of(&groups, name).map(Group::from_raw).collect());
+            }
+        }
+        if let Some(names) = &settings.groups {
+            let mut list = Vec::new();
+            for name in names {
+                list.push(Group::from_raw(group_id(service, b"groups", name, &groups)?));
+            }
+            identity.groups = Some(list);
+        }
+        Ok(identity)
+    }
+
+    /// Takes it on. The bounding set first, as that needs a right that goes with the user; what is kept, last.
+    pub fn take(&self, service: Service<'_>) -> Result<(), u8> {
+        if let Some(set) = self.capabilities {
+            bound(service, set)?;
+            credentials::set_keep_capabilities(true)
+                .map_err(|e| service.failed(b"capabilities", &[b"prctl"], e))?;
+        }
+        if let Some(groups) = &self.groups {
+            credentials::set_groups(groups).map_err(|e| service.failed(b"groups", &[b"setgroups"], e))?;
+        }
+        if let Some((user, group)) = self.user {
+            credentials::set_group(group).map_err(|e| service.failed(b"user", &[b"setresgid"], e))?;
+            credentials::set_user(user).map_err(|e| service.failed(b"user", &[b"setresuid"], e))?;
+        }
+        match self.capabilities {
+            Some(set) => keep(set).map_err(|e| service.failed(b"capabilities", &[b"capset"], e)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// User and group as numbers.
+fn ids(
+    service: Service<'_>,
+    user: &User<'_>,
+    account: Option<Account<'_>>,
+    groups: &[u8],
+) -> Result<(u32, u32), u8> {
+    let id = account.map(|a| a.user).or(parse_id(user.user));
+    let Some(id) = id else {
+        return Err(service.refuse(b"user", &[b"'", user.user, b"' is not in /etc/passwd"]));
+    };
+    let group = match (user.group, account) {
+        (Some(name), _) => group_id(service, b"user", name, groups)?,
+        (None, Some(account)) => account.group,
+        (None, None) => {
+            let who = user.user;
+            return Err(service.refuse(
+                b"user",
+                &[b"user ", who, b" is not in /etc/passwd, so its group must be given: ", who, b":GROUP"],
+            ));
+        }
+    };
+    Ok((id, group))
+}
+
+fn group_id(service: Service<'_>, setting: &[u8], name: &[u8], groups: &[u8]) -> Result<u32, u8> {
+    find_group(groups, name)
+        .ok_or_else(|| service.refuse(setting, &[b"the group '", name, b"' is not in /etc/group"]))
+}
+
+/// Takes all others out of the bounding set.
+fn bound(service: Service<'_>, set: u64) -> Result<(), u8> {
+    for capability in 0..64 {
+        let wanted = set & (1 << capability) != 0;
+        let name = capability_name(capability).as_bytes();
+        match credentials::is_in_bounding_set(capability) {
+            Ok(true) if !wanted => credentials::drop_from_bounding_set(capability)
+                .map_err(|e| service.failed(b"capabilities", &[b"give up ", name], e))?,
+            Ok(false) if wanted => {
+                return Err(service.refuse(b"capabilities", &[b"the supervisor itself may not have ", name]));
+            }
+            Ok(_) => {}
+            Err(Errno::INVAL) if !wanted => {}
+            Err(Errno::INVAL) => {
+                return Err(service.refuse(b"capabilities", &[b"this kernel has no ", name]));
+            }
+            Err(e) => return Err(service.failed(b"capabilities", &[name], e)),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps exactly these, also over an exec.
+fn keep(set: u64) -> sys::Result<()> {
+    credentials::set_capabilities(set)?;
+    credentials::clear_ambient()?;
+    (0..64).filter(|n| set & (1 << n) != 0).try_for_each(credentials::raise_ambient)
+}
