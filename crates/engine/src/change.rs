@@ -180,6 +180,7 @@ impl<'g> Change<'g> {
     }
 
     /// The next thing to do; none at the moment. Ask again after each [`Self::ended`].
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Step> {
         if let Some(note) = self.notes.pop() {
             return Some(note);

@@ -13,9 +13,12 @@
 extern crate alloc;
 
 mod change;
+mod image;
 mod set;
 
 pub use change::{Change, Ended, Rules, Step};
+pub use db::Script;
+pub use image::Image;
 pub use set::Set;
 
 /// Which way a service goes, and which way a graph is walked.

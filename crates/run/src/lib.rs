@@ -1,4 +1,18 @@
 // SPDX-License-Identifier: ISC
-//! Carries out actions and plans; talks to the supervision tree
+//! Carries out changes and plans: talks to the supervision tree, runs oneshots, prepares a live directory.
+//!
+//! One process without a fork or an exec: a [`Session`] writes the control FIFOs of the services itself, listens to their
+//! event directories itself, and has one connection to the oneshot runner. What happens next is the
+//! engine's decision. `README.md` beside this crate says how pipelines keep their bytes and why.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod longrun;
+mod note;
+pub mod oneshot;
+mod session;
+
+pub use note::{Note, Outcome, RunError, Why};
+pub use session::{Session, Terms, up_set};

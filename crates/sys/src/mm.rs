@@ -136,3 +136,15 @@ pub fn read_shared(fd: BorrowedFd<'_>, into: &[AtomicU8]) -> Result<usize> {
     // SAFETY: the kernel writes at most `len` bytes there; they are atomics, so others may look at any time.
     unsafe { raw::syscall6(raw::nr::__NR_read, fd.as_raw_fd() as usize, at, len, 0, 0, 0) }
 }
+
+/// Private memory of this process, all zero, for as long as it lives: a page of it exists once it is touched. For the large
+/// buffers of processes that must not allocate.
+pub fn scratch(len: usize) -> Result<&'static mut [u8]> {
+    crate::fault::enter()?;
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    let start =
+        unsafe { rustix::mm::mmap_anonymous(core::ptr::null_mut(), len, protection, MapFlags::PRIVATE) }?;
+    // SAFETY: a fresh mapping of `len` zero bytes that is never taken away, and this is the only reference to it.
+    Ok(unsafe { core::slice::from_raw_parts_mut(start.cast(), len) })
+}

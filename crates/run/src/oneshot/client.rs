@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: ISC
+//! A command's connection to the oneshot runner: one for a change. Used by the change loop.
+
+use super::protocol::*;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use sys::net::{self, Fds, SocketType};
+use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Result, fs};
+
+/// A connection.
+pub struct Scripts {
+    socket: OwnedFd,
+    packet: Vec<u8>,
+}
+
+/// Bytes of a request beside name and words.
+const ROOM: usize = 64;
+
+impl Scripts {
+    /// Connects to the runner whose service directory is at this path relative to `base`, and hands over the
+    /// streams of the scripts and the state file. `ECONNREFUSED` or `ENOENT`: the runner is not there.
+    pub fn connect(
+        base: BorrowedFd<'_>,
+        directory: &CStr,
+        state: BorrowedFd<'_>,
+        scripts: u16,
+    ) -> Result<Self> {
+        let socket = connect_in(base, directory, SOCKET, SocketType::SEQPACKET)?;
+        let mut this = Self { socket, packet: vec![0; 512] };
+        let streams = [sys::stdin(), sys::stdout(), sys::stderr(), state];
+        this.send(&Request::Hello { version: VERSION, scripts }, &streams)?;
+        Ok(this)
+    }
+
+    fn send(&mut self, request: &Request<'_>, fds: &[BorrowedFd<'_>]) -> Result<()> {
+        let bytes = postcard::to_slice(request, &mut self.packet).map_err(|_| Errno::MSGSIZE)?;
+        loop {
+            match net::send(&self.socket, bytes, fds) {
+                Err(Errno::INTR) => {}
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
+    /// Asks for a script. `EMSGSIZE`: its words are too long for a packet.
+    pub fn run(&mut self, service: u16, what: What, timeout: u32, name: &[u8], words: &[u8]) -> Result<()> {
+        let wanted = name.len() + words.len() + ROOM;
+        if wanted > MAX_PACKET {
+            return Err(Errno::MSGSIZE);
+        }
+        if self.packet.len() < wanted {
+            self.packet.resize(wanted, 0);
+        }
+        self.send(&Request::Run { service, what, timeout, name, words }, &[])
+    }
+
+    /// The reports of one packet; `EPIPE`: the runner has gone.
+    pub fn reports(&mut self) -> Result<Reports> {
+        let mut room = [0; MAX_REPORTS * 8 + 8];
+        loop {
+            match net::receive(&self.socket, &mut room, &mut Fds::new()) {
+                Ok(0) => return Err(Errno::PIPE),
+                Ok(got) => {
+                    return postcard::from_bytes(room.get(..got).unwrap_or_default())
+                        .map_err(|_| Errno::PROTO);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Err(Errno::PIPE),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+impl AsFd for Scripts {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Connects to a socket in a directory whose path may be longer than the 107 bytes of a socket's address: through the
+/// working directory, which is as before afterwards.
+pub(crate) fn connect_in(
+    base: BorrowedFd<'_>,
+    directory: &CStr,
+    socket: &CStr,
+    kind: SocketType,
+) -> Result<OwnedFd> {
+    let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
+    let there = fs::open(base, directory, flags, 0)?;
+    let here = fs::open(sys::CWD, c".", flags, 0)?;
+    fs::fchdir(&there)?;
+    let connected = net::connect(socket, kind);
+    fs::fchdir(&here)?;
+    connected
+}

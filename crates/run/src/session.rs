@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: ISC
+//! A session: a live directory, an epoll, a connection to the oneshot runner. It carries out changes, one after the other.
+//!
+//! Reader: the s6-rc applets, updates, boot. A session blocks SIGTERM and SIGINT and reads them itself; it raises the
+//! soft limit of open descriptors, since each longrun under way needs two.
+
+use crate::longrun::{Progress, Watch, send};
+use crate::note::{Note, Outcome, RunError, Why};
+use crate::oneshot::client::Scripts;
+use crate::oneshot::protocol::{DEFAULT_SCRIPTS, End, MAX_SCRIPTS, What};
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::mem::MaybeUninit;
+use engine::{Change, Ended, Image, Rules, Script, Set, Step, Towards};
+use live::{Live, State};
+use sys::event::{Epoll, Event, EventFlags};
+use sys::process::{self, Resource};
+use sys::signal::{self, number};
+use sys::time::{Millis, monotonic, monotonic_nanos};
+use sys::{AsFd, Errno, OwnedFd, fs};
+
+/// What holds for a change.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Which way.
+    pub towards: Towards,
+    /// Whether a stop also stops essential services.
+    pub stop_essentials: bool,
+    /// When the whole change must be over.
+    pub deadline: Option<Millis>,
+    /// Scripts that may run at once.
+    pub scripts: u16,
+}
+
+impl Terms {
+    /// A change without a deadline, with the usual bound of scripts, that spares essential services.
+    pub const fn new(towards: Towards) -> Self {
+        Self { towards, stop_essentials: false, deadline: None, scripts: DEFAULT_SCRIPTS }
+    }
+}
+
+/// The oneshot runner's name.
+const RUNNER: &[u8] = b"s6rc-oneshot-runner";
+
+const SIGNALS: u64 = u64::MAX;
+const RUNNER_KEY: u64 = u64::MAX - 1;
+
+/// A script under way.
+struct Running {
+    service: u16,
+    began: u64,
+}
+
+/// The services of one live directory, at hand.
+pub struct Session<'a> {
+    image: &'a Image<'a>,
+    live: &'a mut Live,
+    epoll: Epoll,
+    signals: OwnedFd,
+    scripts: Option<Scripts>,
+    /// One a longrun.
+    watches: Vec<Option<Watch>>,
+    deadlines: BinaryHeap<Reverse<(Millis, u16)>>,
+    running: Vec<Running>,
+    note: &'a mut dyn FnMut(Note),
+}
+
+impl<'a> Session<'a> {
+    /// Prepares; nothing is changed yet. `note` is told what happens.
+    pub fn new(
+        image: &'a Image<'a>,
+        live: &'a mut Live,
+        note: &'a mut dyn FnMut(Note),
+    ) -> Result<Self, RunError> {
+        let set = signal::Set::of(&[number::TERM, number::INT]);
+        signal::set_mask(set).map_err(RunError::Prepare)?;
+        let signals = signal::signalfd(set).map_err(RunError::Prepare)?;
+        let epoll = Epoll::new().map_err(RunError::Prepare)?;
+        epoll.add(&signals, SIGNALS, EventFlags::IN).map_err(RunError::Prepare)?;
+        raise_open_files();
+        let mut watches = Vec::new();
+        watches.resize_with(image.db().longruns(), || None);
+        Ok(Self {
+            image,
+            live,
+            epoll,
+            signals,
+            scripts: None,
+            watches,
+            deadlines: BinaryHeap::new(),
+            running: Vec::new(),
+            note,
+        })
+    }
+
+    /// Which services count as up.
+    pub fn up(&self) -> Set {
+        up_set(self.live)
+    }
+
+    /// The live directory.
+    pub fn live(&mut self) -> &mut Live {
+        self.live
+    }
+
+    /// Brings these services, with what they need or what needs them, up or down, and waits until nothing more can be done.
+    pub fn change(&mut self, selected: Set, terms: Terms) -> Result<Outcome, RunError> {
+        let image = self.image;
+        let scripts = usize::from(terms.scripts).clamp(1, MAX_SCRIPTS);
+        let rules = Rules { towards: terms.towards, stop_essentials: terms.stop_essentials, scripts };
+        let mut change = Change::new(image, &self.up(), selected, rules);
+        let mut outcome = Outcome::default();
+        loop {
+            while let Some(step) = change.next() {
+                self.take(&mut change, step, &terms);
+            }
+            if change.running() == 0 {
+                break;
+            }
+            if terms.deadline.is_some_and(|d| d <= monotonic()) {
+                outcome.timed_out = true;
+                break;
+            }
+            self.wait(&mut change, &terms, &mut outcome)?;
+        }
+        outcome.failures = change.failures();
+        self.let_go();
+        Ok(outcome)
+    }
+
+    /// Forgets what is still under way; the descriptors are closed, the listeners taken away.
+    fn let_go(&mut self) {
+        self.watches.iter_mut().for_each(|w| *w = None);
+        self.deadlines.clear();
+        if !self.running.is_empty() {
+            self.running.clear();
+            self.scripts = None;
+        }
+    }
+
+    fn take(&mut self, change: &mut Change<'_>, step: Step, terms: &Terms) {
+        match step {
+            Step::Already(service) => (self.note)(Note::Already(service, terms.towards)),
+            Step::Essential(service) => (self.note)(Note::Essential(service)),
+            Step::Longrun(service) => self.start_longrun(change, service, terms),
+            Step::Script(service) => self.start_script(change, service, terms),
+        }
+    }
+
+    fn start_longrun(&mut self, change: &mut Change<'_>, service: u16, terms: &Terms) {
+        let towards = terms.towards;
+        let timeout = self.image.timeout(service, towards);
+        let deadline = (timeout != 0).then(|| Millis(monotonic().0 + u64::from(timeout)));
+        let notifies = self.image.file(service, b"notification-fd").is_some();
+        let begun = self
+            .directory(service)
+            .map_err(|e| if e == Errno::NOENT { Why::NotSupervised } else { Why::Control(e) })
+            .and_then(|dir| Watch::begin(&dir, towards, notifies, deadline))
+            .and_then(|watch| {
+                let added = self.epoll.add(&watch, u64::from(service), EventFlags::IN);
+                added.map(|()| watch).map_err(Why::Control)
+            });
+        match begun {
+            Ok(watch) => {
+                (self.note)(Note::Begin(service, towards));
+                if let Some(deadline) = deadline {
+                    self.deadlines.push(Reverse((deadline, service)));
+                }
+                if let Some(place) = self.watches.get_mut(usize::from(service)) {
+                    *place = Some(watch);
+                }
+                self.look(change, service, towards);
+            }
+            // No descriptor is free: it comes again when others are done.
+            Err(Why::Control(Errno::MFILE | Errno::NFILE)) if change.running() > 1 => {
+                change.put_back(service);
+            }
+            Err(why) => {
+                (self.note)(Note::Begin(service, towards));
+                self.longrun_ended(change, service, towards, monotonic_nanos(), Err(why));
+            }
+        }
+    }
+
+    /// The service's directory.
+    fn directory(&self, service: u16) -> sys::Result<OwnedFd> {
+        let generation = self.live.generation();
+        let path = generation.service_path(self.image.name(service), b"").map_err(|_| Errno::NAMETOOLONG)?;
+        fs::open(generation.dir(), &path, fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)
+    }
+
+    /// Whether a longrun has arrived.
+    fn look(&mut self, change: &mut Change<'_>, service: u16, towards: Towards) {
+        let Some(Some(watch)) = self.watches.get_mut(usize::from(service)) else { return };
+        let began = watch.began;
+        match watch.progress() {
+            Progress::Waiting => {}
+            Progress::Reached => self.longrun_ended(change, service, towards, began, Ok(())),
+            Progress::Failed(why) => self.longrun_ended(change, service, towards, began, Err(why)),
+        }
+    }
+
+    fn longrun_ended(
+        &mut self,
+        change: &mut Change<'_>,
+        service: u16,
+        towards: Towards,
+        began: u64,
+        how: Result<(), Why>,
+    ) {
+        if let Some(place) = self.watches.get_mut(usize::from(service)) {
+            *place = None;
+        }
+        let how = how.and_then(|()| self.settle_longrun(service, towards));
+        if how.is_err()
+            && let Ok(directory) = self.directory(service)
+        {
+            // A service that did not come up must not stay half-way; one that did not go down has had it already.
+            let _ = send(&directory, b"d");
+        }
+        self.ended(change, service, towards, began, how);
+    }
+
+    /// The `down` file and the state of a longrun that has arrived.
+    fn settle_longrun(&mut self, service: u16, towards: Towards) -> Result<(), Why> {
+        let made = self.down_file(service, towards);
+        match made {
+            Ok(()) | Err(Errno::NOENT | Errno::EXIST) => {}
+            Err(e) => (self.note)(Note::DownFile(service, e)),
+        }
+        let state = if towards == Towards::Up { State::UP } else { State::DOWN };
+        self.live.states_mut().set(usize::from(service), state).map_err(Why::State)
+    }
+
+    fn down_file(&self, service: u16, towards: Towards) -> sys::Result<()> {
+        let generation = self.live.generation();
+        let path =
+            generation.service_path(self.image.name(service), b"down").map_err(|_| Errno::NAMETOOLONG)?;
+        match towards {
+            Towards::Up => fs::unlink(generation.dir(), &path),
+            Towards::Down => fs::mknod(generation.dir(), &path, fs::FileType::RegularFile, 0o644, 0),
+        }
+    }
+
+    fn ended(
+        &mut self,
+        change: &mut Change<'_>,
+        service: u16,
+        towards: Towards,
+        began: u64,
+        how: Result<(), Why>,
+    ) {
+        let took = monotonic_nanos().saturating_sub(began) / 1_000_000;
+        match how {
+            Ok(()) => {
+                (self.note)(Note::Done(service, towards, took));
+                change.ended(service, Ended::Done);
+            }
+            Err(why) => {
+                (self.note)(Note::Failed(service, towards, took, why));
+                change.ended(service, Ended::Failed);
+            }
+        }
+    }
+
+    fn start_script(&mut self, change: &mut Change<'_>, service: u16, terms: &Terms) {
+        let (script, what) = match terms.towards {
+            Towards::Up => (Script::Up, What::Up),
+            Towards::Down => (Script::Down, What::Down),
+        };
+        (self.note)(Note::Begin(service, terms.towards));
+        let began = monotonic_nanos();
+        let timeout = earliest(self.image.timeout(service, terms.towards), terms.deadline);
+        match self.ask(service, script, what, timeout, terms.scripts) {
+            Ok(()) => self.running.push(Running { service, began }),
+            Err(why) => self.ended(change, service, terms.towards, began, Err(why)),
+        }
+    }
+
+    /// Sends a script to the runner.
+    fn ask(&mut self, service: u16, script: Script, what: What, timeout: u32, bound: u16) -> Result<(), Why> {
+        let (name, words) = (self.image.name(service), self.image.script(service, script));
+        let scripts = match &mut self.scripts {
+            Some(scripts) => scripts,
+            none => none.insert(connect(self.live, &self.epoll, bound).map_err(Why::NoRunner)?),
+        };
+        scripts.run(service, what, timeout, name, words).map_err(|e| match e {
+            Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => Why::RunnerGone,
+            other => Why::NotStarted(other),
+        })
+    }
+
+    /// Waits for events and takes them in.
+    fn wait(
+        &mut self,
+        change: &mut Change<'_>,
+        terms: &Terms,
+        outcome: &mut Outcome,
+    ) -> Result<(), RunError> {
+        let next = self.deadlines.peek().map(|Reverse((at, _))| *at);
+        let until = [next, terms.deadline].into_iter().flatten().min();
+        let timeout = until.map(|at| Millis(at.0.saturating_sub(monotonic().0)));
+        let mut room = [const { MaybeUninit::<Event>::uninit() }; 64];
+        let events = match self.epoll.wait(&mut room, timeout) {
+            Ok(events) => events,
+            Err(Errno::INTR) => return Ok(()),
+            Err(e) => return Err(RunError::Wait(e)),
+        };
+        for event in events {
+            match event.data.u64() {
+                SIGNALS => self.interrupted(change, terms.towards, outcome),
+                RUNNER_KEY => self.hear_runner(change, terms.towards),
+                service => self.look(change, service as u16, terms.towards),
+            }
+        }
+        self.expire(change, terms.towards);
+        Ok(())
+    }
+
+    fn interrupted(&mut self, change: &mut Change<'_>, towards: Towards, outcome: &mut Outcome) {
+        while let Ok(Some(info)) = signal::next_signal(self.signals.as_fd()) {
+            outcome.signal = Some(info.signal);
+            (self.note)(Note::Signal(info.signal));
+            change.stop();
+            for service in 0..self.watches.len() as u16 {
+                if let Some(Some(watch)) = self.watches.get(usize::from(service)) {
+                    let began = watch.began;
+                    self.longrun_ended(change, service, towards, began, Err(Why::Interrupted));
+                }
+            }
+        }
+    }
+
+    fn hear_runner(&mut self, change: &mut Change<'_>, towards: Towards) {
+        let Some(scripts) = &mut self.scripts else { return };
+        let Ok(reports) = scripts.reports() else {
+            self.scripts = None;
+            for script in core::mem::take(&mut self.running) {
+                self.ended(change, script.service, towards, script.began, Err(Why::RunnerGone));
+            }
+            return;
+        };
+        for report in reports {
+            let Some(at) = self.running.iter().position(|r| r.service == report.service) else { continue };
+            let script = self.running.swap_remove(at);
+            let how = verdict(report.end);
+            let state = match (towards, how.is_ok()) {
+                (Towards::Up, true) | (Towards::Down, false) => State::UP,
+                (Towards::Up, false) | (Towards::Down, true) => State::DOWN,
+            };
+            self.live.states_mut().note(usize::from(report.service), state);
+            self.ended(change, script.service, towards, script.began, how);
+        }
+    }
+
+    /// Longruns whose time is over have failed.
+    fn expire(&mut self, change: &mut Change<'_>, towards: Towards) {
+        let now = monotonic();
+        while let Some(Reverse((at, service))) = self.deadlines.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.deadlines.pop();
+            if let Some(Some(watch)) = self.watches.get(usize::from(service))
+                && watch.deadline == Some(at)
+            {
+                let began = watch.began;
+                self.longrun_ended(change, service, towards, began, Err(Why::TimedOut));
+            }
+        }
+    }
+
+    /// Reloads these services: a longrun gets its reload signal, a oneshot's `reload` runs. States don't change, and
+    /// are not asked. Supervisors of a foreign tree get the byte of the signal itself, which all of them know.
+    pub fn reload(&mut self, selected: &Set, terms: Terms) -> Result<Outcome, RunError> {
+        let mut outcome = Outcome::default();
+        let mut queue: Vec<u16> = Vec::new();
+        for service in selected.iter() {
+            if self.image.is_oneshot(service) {
+                queue.push(service);
+                continue;
+            }
+            let sent = self
+                .directory(service)
+                .map_err(Why::Control)
+                .and_then(|dir| send(&dir, &[reload_byte(self.image.file(service, b"reload-signal"))?]));
+            self.reloaded(service, sent, &mut outcome);
+        }
+        queue.reverse();
+        loop {
+            while outcome.signal.is_none() && self.running.len() < usize::from(terms.scripts.max(1)) {
+                let Some(service) = queue.pop() else { break };
+                let timeout = earliest(self.image.timeout(service, Towards::Up), terms.deadline);
+                match self.ask(service, Script::Reload, What::Reload, timeout, terms.scripts) {
+                    Ok(()) => self.running.push(Running { service, began: monotonic_nanos() }),
+                    Err(why) => self.reloaded(service, Err(why), &mut outcome),
+                }
+            }
+            if self.running.is_empty() {
+                break;
+            }
+            if terms.deadline.is_some_and(|d| d <= monotonic()) {
+                outcome.timed_out = true;
+                break;
+            }
+            self.wait_for_reloads(&terms, &mut outcome)?;
+        }
+        self.let_go();
+        Ok(outcome)
+    }
+
+    fn reloaded(&mut self, service: u16, how: Result<(), Why>, outcome: &mut Outcome) {
+        match how {
+            Ok(()) => (self.note)(Note::Reloaded(service)),
+            Err(why) => {
+                outcome.failures += 1;
+                (self.note)(Note::NotReloaded(service, why));
+            }
+        }
+    }
+
+    fn wait_for_reloads(&mut self, terms: &Terms, outcome: &mut Outcome) -> Result<(), RunError> {
+        let timeout = terms.deadline.map(|at| Millis(at.0.saturating_sub(monotonic().0)));
+        let mut room = [const { MaybeUninit::<Event>::uninit() }; 4];
+        let events = match self.epoll.wait(&mut room, timeout) {
+            Ok(events) => events,
+            Err(Errno::INTR) => return Ok(()),
+            Err(e) => return Err(RunError::Wait(e)),
+        };
+        for event in events {
+            if event.data.u64() == SIGNALS {
+                while let Ok(Some(info)) = signal::next_signal(self.signals.as_fd()) {
+                    outcome.signal = Some(info.signal);
+                    (self.note)(Note::Signal(info.signal));
+                }
+                continue;
+            }
+            let Some(scripts) = &mut self.scripts else { continue };
+            match scripts.reports() {
+                Ok(reports) => {
+                    for report in reports {
+                        self.running.retain(|r| r.service != report.service);
+                        self.reloaded(report.service, verdict(report.end), outcome);
+                    }
+                }
+                Err(_) => {
+                    self.scripts = None;
+                    for script in core::mem::take(&mut self.running) {
+                        self.reloaded(script.service, Err(Why::RunnerGone), outcome);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which services of a live directory count as up.
+pub fn up_set(live: &Live) -> Set {
+    let states = live.states();
+    let mut up = Set::new(states.len());
+    for (index, state) in states.iter().enumerate() {
+        if state.is_up() {
+            up.insert(index as u16);
+        }
+    }
+    up
+}
+
+const fn verdict(end: End) -> Result<(), Why> {
+    match end {
+        End::Exited(0) => Ok(()),
+        End::Exited(code) => Err(Why::Exited(code)),
+        End::Killed(signal) => Err(Why::Killed(signal)),
+        End::TimedOut => Err(Why::TimedOut),
+        End::NotStarted(errno) => Err(Why::NotStarted(Errno::from_raw_os_error(errno as i32))),
+    }
+}
+
+/// The control byte that sends what this `reload-signal` file names.
+fn reload_byte(file: Option<&[u8]>) -> Result<u8, Why> {
+    let Some(text) = file else { return Ok(b'h') };
+    let text = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
+    let bytes: [(u8, u8); 12] = [
+        (number::HUP, b'h'),
+        (number::ALRM, b'a'),
+        (number::ABRT, b'b'),
+        (number::QUIT, b'q'),
+        (number::KILL, b'k'),
+        (number::TERM, b't'),
+        (number::INT, b'i'),
+        (number::USR1, b'1'),
+        (number::USR2, b'2'),
+        (number::STOP, b'p'),
+        (number::CONT, b'c'),
+        (number::WINCH, b'y'),
+    ];
+    match signal::from_text(text) {
+        None => Ok(b'h'),
+        Some(wanted) => {
+            bytes.iter().find(|(signal, _)| *signal == wanted).map(|(_, byte)| *byte).ok_or(Why::ReloadSignal)
+        }
+    }
+}
+
+/// A timeout in milliseconds that also ends at the deadline; 0 = none.
+fn earliest(timeout: u32, deadline: Option<Millis>) -> u32 {
+    let Some(deadline) = deadline else { return timeout };
+    let left = deadline.0.saturating_sub(monotonic().0).clamp(1, u64::from(u32::MAX)) as u32;
+    if timeout == 0 { left } else { timeout.min(left) }
+}
+
+fn connect(live: &Live, epoll: &Epoll, bound: u16) -> sys::Result<Scripts> {
+    let generation = live.generation();
+    let path = generation.service_path(RUNNER, b"").map_err(|_| Errno::NAMETOOLONG)?;
+    let scripts = Scripts::connect(generation.dir(), &path, live.states().as_fd(), bound)?;
+    epoll.add(&scripts, RUNNER_KEY, EventFlags::IN)?;
+    Ok(scripts)
+}
+
+/// As many open descriptors as the hard limit allows.
+fn raise_open_files() {
+    let mut limit = process::limit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        let _ = process::set_limit(Resource::Nofile, limit);
+    }
+}
