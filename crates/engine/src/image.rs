@@ -87,6 +87,11 @@ impl<'a> Image<'a> {
         self.id(service).and_then(|id| self.db.find_file(id, path)).map(|file| file.bytes)
     }
 
+    /// Whether its definition asks for what only our own supervisor can do.
+    pub fn needs_our_supervisor(&self, service: u16) -> bool {
+        self.id(service).is_some_and(|id| self.db.flags(id).has(Flags::BACKOFF))
+    }
+
     /// Whether it is a oneshot.
     pub fn is_oneshot(&self, service: u16) -> bool {
         usize::from(service) >= self.db.longruns()

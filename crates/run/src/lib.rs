@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod init;
 mod longrun;
 mod note;
 pub mod oneshot;

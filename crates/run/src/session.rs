@@ -99,6 +99,11 @@ impl<'a> Session<'a> {
         up_set(self.live)
     }
 
+    /// Adds what the services of the set need (`Up`), or what needs them (`Down`).
+    pub fn close(&self, set: &mut Set, towards: Towards) {
+        engine::close(self.image, set, towards);
+    }
+
     /// The live directory.
     pub fn live(&mut self) -> &mut Live {
         self.live

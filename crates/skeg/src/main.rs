@@ -10,6 +10,8 @@ extern crate alloc;
 
 mod applet;
 mod init;
+mod live_words;
+mod manager;
 mod settings;
 mod tree;
 mod words;
@@ -18,7 +20,7 @@ use applet::Applet;
 use sys::start::Strings;
 
 /// Each area's applets.
-static AREAS: &[&[Applet]] = &[init::APPLETS, tree::APPLETS, settings::APPLETS];
+static AREAS: &[&[Applet]] = &[init::APPLETS, manager::APPLETS, tree::APPLETS, settings::APPLETS];
 
 sys::entry!(main);
 

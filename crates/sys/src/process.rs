@@ -217,3 +217,18 @@ pub fn load_compressed_module(file: impl AsFd, parameters: &CStr) -> Result<()> 
 pub fn set_host_name(name: &[u8]) -> Result<()> {
     call!(rustix::system::sethostname(name))
 }
+
+/// The descriptor of this number that the process was started with, none if there was none; close-on-exec from now on.
+///
+/// To be called before anything is opened, and once for a number: later the number may belong to something else.
+pub fn inherited(number: i32) -> Option<OwnedFd> {
+    use crate::{BorrowedFd, FromRawFd};
+    if number < 3 {
+        return None;
+    }
+    // SAFETY: the number is only asked about, never closed.
+    let asked = unsafe { BorrowedFd::borrow_raw(number) };
+    crate::fs::set_cloexec(asked, true).ok()?;
+    // SAFETY: it is open, and by the contract above nobody in this process owns it yet.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}

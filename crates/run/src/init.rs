@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: ISC
+//! Init: makes the live directory of an image, puts its services under a scanner, waits for their supervisors.
+//!
+//! Used by `s6-rc-init` and by the boot. It can be called again at any time: a live directory of the same image that is
+//! supervised is left as it is, an init that was cut short is finished or undone first.
+
+use crate::note::RunError;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use engine::Image;
+use live::journal::Journal;
+use live::tree::{self, Sent};
+use live::{Generation, Id, ImageSource, LiveError, Locked, Names, Notes, ScanDir, Supervisor, Wait};
+use sys::event::{PollFd, PollFlags, poll};
+use sys::fs::{self, OFlags};
+use sys::time::{Millis, Tai64n, monotonic};
+use sys::{BorrowedFd, CBuf, Errno, OwnedFd};
+
+/// What an init needs to know.
+pub struct Plan<'a> {
+    /// The live directory to be.
+    pub live: &'a CStr,
+    /// Paths and prefix, as the generation keeps them.
+    pub notes: Notes<'a>,
+    /// The image's bytes or path.
+    pub source: ImageSource<'a>,
+    /// How long to wait for the lock.
+    pub wait: Wait,
+    /// When all supervisors must be there.
+    pub deadline: Option<Millis>,
+}
+
+/// What an init did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// A new live directory.
+    New,
+    /// It was there, with this image, and supervised.
+    Already,
+}
+
+/// Why there is no live directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitError {
+    /// The live directory or the waiting.
+    Run(RunError),
+    /// No scanner runs on the scan directory.
+    NoScanner,
+    /// The scan directory can't be used.
+    ScanDir(Errno),
+    /// The live directory belongs to another image.
+    OtherImage,
+    /// It belongs to another scan directory.
+    OtherScanDir,
+    /// It has another prefix.
+    OtherPrefix,
+    /// An update or a change was cut short: that is to be recovered first.
+    Unfinished,
+    /// Not all supervisors came in time: how many were missing.
+    TimedOut(usize),
+    /// A service asks for something that this scanner's supervisors can't do, and that must not be left out.
+    Unable(u16),
+}
+
+impl From<RunError> for InitError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<LiveError> for InitError {
+    fn from(error: LiveError) -> Self {
+        Self::Run(RunError::Live(error))
+    }
+}
+
+/// A definition's wish that a foreign supervisor may not fulfil.
+pub type Lacking = (u16, &'static CStr);
+
+/// Files of a definition that the supervisors of older s6 releases do not know.
+const NEWER: [&CStr; 2] = [c"flag-newpidns", c"reload-signal"];
+
+/// Makes the live directory, or finds that it is there. `warn` is told what the supervisors may lack.
+pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -> Result<Made, InitError> {
+    let scan = fs::open_dir(sys::CWD, plan.notes.scandir).map_err(InitError::ScanDir)?;
+    match tree::control(&scan, tree::SVSCAN, b"") {
+        Ok(Sent::Yes) => {}
+        Ok(_) => return Err(InitError::NoScanner),
+        Err(e) => return Err(InitError::ScanDir(e)),
+    }
+    let locked = Locked::make(plan.live, plan.wait)?;
+    let scandir = ScanDir::open(plan.notes.scandir, plan.notes.prefix, locked.place().absolute_sv()?)?;
+    let present = match locked.place().current() {
+        Ok(number) => Some(number),
+        Err(LiveError::Absent) => None,
+        Err(e) => return Err(e.into()),
+    };
+    match (locked.journal()?, present) {
+        (None, None) => {}
+        (Some(Journal::Init(_)), None) => live::undo_init(&locked)?,
+        (Some(Journal::Init(_)), Some(number)) => {
+            let generation = Generation::open(locked.place(), number)?;
+            if generation.states(false)?.header().hash == image.db().hash() {
+                return raise(image, &locked, &generation, &scandir, plan.deadline).map(|()| Made::New);
+            }
+            clear(&locked, &scandir)?;
+        }
+        (Some(_), _) => return Err(InitError::Unfinished),
+        (None, Some(number)) => {
+            if compare(image, &locked, number, plan)? {
+                return Ok(Made::Already);
+            }
+            clear(&locked, &scandir)?;
+        }
+    }
+    check_wishes(image, &scandir, warn)?;
+    make(image, plan, &locked, &scandir).map(|()| Made::New)
+}
+
+fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) -> Result<(), InitError> {
+    if let Err(e) = live::first(locked, image.db(), &plan.notes, plan.source) {
+        let _ = live::undo_init(locked);
+        return Err(e.into());
+    }
+    let generation = Generation::open(locked.place(), 1)?;
+    raise(image, locked, &generation, scandir, plan.deadline).inspect_err(|_| {
+        let _ = clear(locked, scandir);
+    })
+}
+
+/// Refuses or warns where the supervisors are not ours and a definition needs more than they may know.
+fn check_wishes(
+    image: &Image<'_>,
+    scandir: &ScanDir,
+    warn: &mut dyn FnMut(Lacking),
+) -> Result<(), InitError> {
+    if scandir.supervisor() == Supervisor::Ours {
+        return Ok(());
+    }
+    for service in 0..image.db().longruns() as u16 {
+        if image.needs_our_supervisor(service) {
+            return Err(InitError::Unable(service));
+        }
+        for file in NEWER {
+            if image.file(service, file.to_bytes()).is_some() {
+                warn((service, file));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a live directory that is there is this image's, and supervised. One that nobody supervises does not count.
+fn compare(image: &Image<'_>, locked: &Locked, number: u32, plan: &Plan<'_>) -> Result<bool, InitError> {
+    let generation = Generation::open(locked.place(), number)?;
+    let mut pending = all(&Names::read(&generation, image.db())?);
+    let count = pending.len();
+    drop_listening(locked.sv(), &mut pending);
+    let header = *generation.states(false)?.header();
+    let same = header.hash == image.db().hash();
+    let supervised = if same && count > 0 { pending.len() < count } else { is_anyone_there(locked.sv()) };
+    if !supervised {
+        return Ok(false);
+    }
+    if !same {
+        return Err(InitError::OtherImage);
+    }
+    if generation.scandir()?.as_c() != plan.notes.scandir {
+        return Err(InitError::OtherScanDir);
+    }
+    if generation.prefix()?.as_bytes() != plan.notes.prefix {
+        return Err(InitError::OtherPrefix);
+    }
+    Ok(true)
+}
+
+/// Whether any directory of `LIVE:sv` has a supervisor.
+fn is_anyone_there(sv: BorrowedFd<'_>) -> bool {
+    let Ok(walk) = fs::open_dir(sv, c".") else { return false };
+    let mut found = false;
+    let _ = fs::for_each_entry(&walk, |name, _, _| -> sys::Result<()> {
+        found = found || Id::parse(name.to_bytes()).is_some_and(|id| is_listening(sv, id));
+        Ok(())
+    });
+    found
+}
+
+/// Takes a live directory away: its entries first, then what they name.
+fn clear(locked: &Locked, scandir: &ScanDir) -> Result<(), LiveError> {
+    let mut ours = Vec::new();
+    scandir.for_each(|entry, _| {
+        ours.push(CBuf::<256>::from_pieces(&[entry.to_bytes()]).unwrap_or_default());
+        Ok(())
+    })?;
+    for entry in &ours {
+        scandir.remove(entry)?;
+    }
+    if !ours.is_empty() {
+        let _ = scandir.notify(b"an");
+    }
+    match fs::unlink(locked.place().parent(), locked.place().name()) {
+        Ok(()) | Err(Errno::NOENT) => live::undo_init(locked),
+        Err(e) => Err(LiveError::Sys(live::Op::Remove, live::What::Link, e)),
+    }
+}
+
+/// The directories whose supervisors are not known to listen.
+fn all(names: &Names) -> Vec<Id> {
+    names.iter().flatten().collect()
+}
+
+fn is_listening(sv: BorrowedFd<'_>, id: Id) -> bool {
+    let Ok(path) = id.path(&[b"supervise/control"]) else { return false };
+    fs::open(sv, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0).is_ok()
+}
+
+fn drop_listening(sv: BorrowedFd<'_>, pending: &mut Vec<Id>) {
+    pending.retain(|id| !is_listening(sv, *id));
+}
+
+/// Adds the scan directory's entries, has them scanned, waits for the supervisors, and ends the journal.
+fn raise(
+    image: &Image<'_>,
+    locked: &Locked,
+    generation: &Generation,
+    scandir: &ScanDir,
+    deadline: Option<Millis>,
+) -> Result<(), InitError> {
+    let names = Names::read(generation, image.db())?;
+    let mut pending = all(&names);
+    supervise(locked.sv(), scandir, &mut pending, deadline, || {
+        live::link_entries(scandir, image.db(), &names).map(|_| ())
+    })?;
+    Journal::remove(locked.sv()).map_err(InitError::from)
+}
+
+/// Has new service directories supervised: `link` adds their entries; returns when each one's supervisor listens.
+/// What is in `pending` afterwards is missing. Used by init and by updates.
+pub fn supervise(
+    sv: BorrowedFd<'_>,
+    scandir: &ScanDir,
+    pending: &mut Vec<Id>,
+    deadline: Option<Millis>,
+    link: impl FnOnce() -> Result<(), LiveError>,
+) -> Result<(), InitError> {
+    let ear = Ear::new(sv, pending).map_err(RunError::Prepare)?;
+    link()?;
+    if !pending.is_empty() {
+        scandir.notify(b"a").map_err(|e| match e {
+            LiveError::Sys(_, live::What::Scanner, Errno::NXIO | Errno::NOENT) => InitError::NoScanner,
+            other => other.into(),
+        })?;
+    }
+    let result = ear.wait(pending, deadline);
+    ear.close();
+    result
+}
+
+/// One FIFO that listens in many event directories at once: each supervisor writes `s` into it when it is there.
+/// It is a hard link in each directory, so that it costs one descriptor and one call for each.
+struct Ear<'a> {
+    sv: BorrowedFd<'a>,
+    fifo: OwnedFd,
+    name: CBuf<64>,
+    ids: Vec<Id>,
+}
+
+/// How often the supervisors are asked directly while nothing is heard: an event may be lost when one dies.
+const ASK: Millis = Millis(500);
+
+impl<'a> Ear<'a> {
+    fn new(sv: BorrowedFd<'a>, ids: &[Id]) -> sys::Result<Self> {
+        const LETTERS: &[u8; 16] = b"abcdefghijklmnop";
+        let mut random = [0u8; 6];
+        let _ = sys::process::random(&mut random);
+        let letters = random.map(|byte| LETTERS[usize::from(byte & 15)]);
+        let name = CBuf::from_pieces(&[b"event/ftrig1:", &Tai64n::now().label(), b":", &letters])
+            .map_err(|_| Errno::NAMETOOLONG)?;
+        let aside = c".ear";
+        match fs::mkfifo(sv, aside, 0o622) {
+            Err(Errno::EXIST) => fs::unlink(sv, aside).and_then(|()| fs::mkfifo(sv, aside, 0o622))?,
+            other => other?,
+        }
+        fs::chmod(sv, aside, 0o622)?;
+        let fifo = fs::open(sv, aside, OFlags::RDWR | OFlags::NONBLOCK, 0)?;
+        let mut ear = Self { sv, fifo, name, ids: Vec::new() };
+        let linked = ear.link(aside, ids);
+        let _ = fs::unlink(sv, aside);
+        if linked.is_err() {
+            ear.remove();
+        }
+        linked.map(|()| ear)
+    }
+
+    fn link(&mut self, aside: &CStr, ids: &[Id]) -> sys::Result<()> {
+        for id in ids {
+            let path = id.path(&[self.name.as_bytes()]).map_err(|_| Errno::NAMETOOLONG)?;
+            fs::link(self.sv, aside, self.sv, &path)?;
+            self.ids.push(*id);
+        }
+        Ok(())
+    }
+
+    fn wait(&self, pending: &mut Vec<Id>, deadline: Option<Millis>) -> Result<(), InitError> {
+        let mut buf = [0; 256];
+        let mut heard = 0;
+        while !pending.is_empty() {
+            let now = monotonic();
+            let left = deadline.map_or(ASK.0, |d| d.0.saturating_sub(now.0).min(ASK.0));
+            let mut fds = [PollFd::new(&self.fifo, PollFlags::IN)];
+            match poll(&mut fds, Some(Millis(left))) {
+                Ok(0) => drop_listening(self.sv, pending),
+                Ok(_) => heard += fs::read(&self.fifo, &mut buf).unwrap_or(0),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(RunError::Wait(e).into()),
+            }
+            if heard >= pending.len() {
+                drop_listening(self.sv, pending);
+                heard = 0;
+            }
+            if !pending.is_empty() && deadline.is_some_and(|d| d <= monotonic()) {
+                return Err(InitError::TimedOut(pending.len()));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self) {
+        for id in &self.ids {
+            if let Ok(path) = id.path(&[self.name.as_bytes()]) {
+                let _ = fs::unlink(self.sv, &path);
+            }
+        }
+        self.ids.clear();
+    }
+
+    fn close(mut self) {
+        self.remove();
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: ISC
+//! The applets of the service manager: init, changes, listings, oneshots, pipelines.
+
+mod change;
+mod init;
+mod oneshot;
+mod open;
+mod report;
+
+use crate::applet::Applet;
+
+/// The applets of this area.
+pub static APPLETS: &[Applet] = &[
+    Applet {
+        name: "s6-rc-init",
+        about: "make the live directory of an image and supervise its services",
+        help: init::HELP,
+        main: init::main,
+    },
+    Applet {
+        name: "s6-rc",
+        about: "list services, bring them up or down",
+        help: change::HELP,
+        main: change::main,
+    },
+    Applet {
+        name: "s6-rc-dryrun",
+        about: "print a command line instead of running it",
+        help: oneshot::DRYRUN_HELP,
+        main: oneshot::dryrun,
+    },
+    Applet {
+        name: "s6-rc-oneshot-run",
+        about: "run a oneshot's script in place of this process",
+        help: oneshot::RUN_HELP,
+        main: oneshot::run,
+    },
+    Applet {
+        name: "s6rc-oneshot-runner",
+        about: "run the scripts of oneshots (internal service)",
+        help: oneshot::RUNNER_HELP,
+        main: oneshot::runner,
+    },
+];
+
+/// Where the live directory is unless an option says otherwise.
+pub const LIVE: &core::ffi::CStr = c"/run/s6-rc";
+/// The image that init takes unless an option says otherwise.
+pub const COMPILED: &core::ffi::CStr = c"/etc/s6-rc/compiled";

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: ISC
+//! What happens during a change, in words, and into the history. Used by every applet that changes services.
+
+use super::open::direction;
+use crate::live_words;
+use crate::words;
+use engine::{Image, Towards};
+use live::{History, Outcome, Record};
+use run::{Note, RunError, Why};
+use text::Line;
+
+/// Tells and records what a session does.
+pub struct Reporter<'a> {
+    name: &'static [u8],
+    image: &'a Image<'static>,
+    verbosity: u32,
+    history: Option<History>,
+}
+
+impl<'a> Reporter<'a> {
+    /// For the applet of this name; `history` may be missing, a change goes on without it.
+    pub fn new(
+        name: &'static [u8],
+        image: &'a Image<'static>,
+        verbosity: u32,
+        history: Option<History>,
+    ) -> Self {
+        Self { name, image, verbosity, history }
+    }
+
+    /// Takes one note.
+    pub fn take(&mut self, note: Note) {
+        self.record(note);
+        let least = match note {
+            Note::Already(..) => 3,
+            Note::Begin(..) | Note::Done(..) | Note::Reloaded(_) | Note::Signal(_) => 2,
+            Note::Failed(..) | Note::NotReloaded(..) | Note::Essential(_) | Note::DownFile(..) => 1,
+        };
+        if self.verbosity < least {
+            return;
+        }
+        let mut line = Line::<512>::new();
+        match note {
+            Note::Signal(signal) => {
+                let signal = sys::signal::name(signal);
+                line.put(b"SIG")
+                    .put(signal)
+                    .put(b" came: starting nothing more, waiting for scripts that run");
+            }
+            Note::Begin(service, towards) => {
+                self.service(&mut line, service);
+                line.put(if towards == Towards::Up { b": starting" } else { b": stopping" });
+            }
+            Note::Done(service, towards, took) => {
+                self.service(&mut line, service);
+                line.put(b": ").put(direction(towards)).put(b" after ").seconds(took);
+            }
+            Note::Failed(service, towards, took, why) => {
+                line.put(if towards == Towards::Up { b"can't start " } else { b"can't stop " });
+                self.service(&mut line, service);
+                line.put(b" (after ").seconds(took).put(b"): ");
+                reason(&mut line, why);
+            }
+            Note::Already(service, towards) => {
+                self.service(&mut line, service);
+                line.put(b": already ").put(direction(towards));
+            }
+            Note::Essential(service) => {
+                self.service(&mut line, service);
+                line.put(b" is essential: it stays up (-D stops it, too)");
+            }
+            Note::Reloaded(service) => {
+                self.service(&mut line, service);
+                line.put(b": reloaded");
+            }
+            Note::NotReloaded(service, why) => {
+                line.put(b"can't reload ");
+                self.service(&mut line, service);
+                line.put(b": ");
+                reason(&mut line, why);
+            }
+            Note::DownFile(service, errno) => {
+                line.put(b"can't make or remove the 'down' file of ");
+                self.service(&mut line, service);
+                line.put(b": ").put(words::errno(errno));
+            }
+        }
+        words::complain(self.name, &[line.as_bytes()]);
+    }
+
+    fn service(&self, line: &mut Line<512>, service: u16) {
+        line.put(b"service ").put_quoted(self.image.name(service));
+    }
+
+    fn record(&mut self, note: Note) {
+        let (service, towards, took, outcome) = match note {
+            Note::Done(service, towards, took) => (service, towards, took, Outcome::Done),
+            Note::Failed(service, towards, took, why) => (service, towards, took, outcome(why)),
+            _ => return,
+        };
+        let Some(history) = &mut self.history else { return };
+        let record = Record {
+            seconds: u64::try_from(sys::time::wall().seconds).unwrap_or(0),
+            took: u32::try_from(took).unwrap_or(u32::MAX),
+            up: towards == Towards::Up,
+            outcome,
+            name: self.image.name(service),
+        };
+        if history.append(&record).is_err() {
+            // A ring that can't be written says nothing about the services.
+            self.history = None;
+        }
+    }
+}
+
+const fn outcome(why: Why) -> Outcome {
+    match why {
+        Why::Exited(code) => Outcome::Failed(code),
+        Why::Killed(signal) => Outcome::Failed(128u8.wrapping_add(signal)),
+        Why::TimedOut => Outcome::TimedOut,
+        Why::Permanent => Outcome::Failed(125),
+        Why::NotStarted(_) => Outcome::Failed(127),
+        Why::Interrupted => Outcome::Cut,
+        _ => Outcome::Failed(111),
+    }
+}
+
+fn reason(line: &mut Line<512>, why: Why) {
+    match why {
+        Why::Exited(code) => line.put(b"its script exited ").num(u64::from(code)),
+        Why::Killed(signal) => line.put(b"its script was killed by SIG").put(sys::signal::name(signal)),
+        Why::TimedOut => line.put(b"timed out"),
+        Why::Permanent => line.put(b"it failed permanently (its finish script exited 125)"),
+        Why::SupervisorGone => line.put(b"its supervisor went away"),
+        Why::NotSupervised => line.put(b"it is not supervised (is the scanner running? s6-svok tells)"),
+        Why::NotStarted(errno) => line.put(b"its script can't be started: ").put(words::errno(errno)),
+        Why::NoRunner(errno) => {
+            line.put(b"can't reach s6rc-oneshot-runner, which runs its script: ").put(words::errno(errno))
+        }
+        Why::RunnerGone => line.put(b"s6rc-oneshot-runner went away while its script ran"),
+        Why::Control(errno) => line.put(b"can't talk to its supervisor: ").put(words::errno(errno)),
+        Why::Interrupted => line.put(b"interrupted by a signal"),
+        Why::State(_) => line.put(b"its new state can't be recorded (is the live directory full?)"),
+        Why::ReloadSignal => line.put(b"supervisors can't be asked to send its reload-signal"),
+    };
+}
+
+/// Says why a session ended; the exit code.
+pub fn session_error(name: &[u8], live: &[u8], error: RunError) -> u8 {
+    let (what, errno): (&[u8], _) = match error {
+        RunError::Live(error) => return live_words::complain(name, live, error),
+        RunError::Prepare(errno) => (b"can't prepare the waiting for events: ", errno),
+        RunError::Wait(errno) => (b"can't wait for events: ", errno),
+    };
+    words::complain(name, &[what, words::errno(errno)]);
+    crate::applet::SYSTEM
+}
