@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! `s6rc-run` and `s6rc-finish`: the generated `run` and `finish` of a service with process settings.
 //!
-//! The file `settings` beside the script says what to apply (see `crates/source/SETTINGS.md`); then the user's own
+//! The file `settings` beside the script says what to apply (see `crates/source/PROCESS.md`); then the user's own
 //! script, or the command, takes this process over. Whatever can't be applied ends in exit code 111: a service
 //! never runs with one of its settings dropped. All names are looked up and all memory is taken before the
 //! first setting is applied, since a limit may forbid either.
@@ -14,7 +14,7 @@ use crate::applet::{Applet, Call, SYSTEM};
 use crate::words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use source::settings::{Bound, Limit, Settings, limit_name};
+use source::process::{Bound, Limit, Settings, limit_name};
 use sys::process::Rlimit;
 use sys::{CWD, Errno, fs};
 

@@ -5,4 +5,4 @@
 
 extern crate alloc;
 
-pub mod settings;
+pub mod process;

@@ -3,7 +3,7 @@
 
 use super::{Service, read_file};
 use alloc::vec::Vec;
-use source::settings::{Cgroup, host};
+use source::process::{Cgroup, host};
 use sys::event::{PollFd, PollFlags, poll};
 use sys::time::{Millis, monotonic};
 use sys::{CBuf, CWD, Errno, OwnedFd, fs};

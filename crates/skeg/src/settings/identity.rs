@@ -4,8 +4,8 @@
 use super::{Service, read_file};
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use source::settings::host::{Account, find_account, find_group, groups_of, parse_id};
-use source::settings::{Settings, User, capability_name};
+use source::process::host::{Account, find_account, find_group, groups_of, parse_id};
+use source::process::{Settings, User, capability_name};
 use sys::Errno;
 use sys::credentials::{self, Group};
 

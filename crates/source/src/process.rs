@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-//! The process settings of a service: `user`, `groups`, `cgroup` and the others of `SETTINGS.md`.
+//! The process settings of a service: `user`, `groups`, `cgroup` and the others of `PROCESS.md`.
 //!
 //! Each is a small file in the definition directory. [`Settings::add_file`] takes a file's bytes and reports each fault
 //! with its line; [`Settings::encode`] makes the file `settings` of the service directory, [`Settings::decode`]
