@@ -139,7 +139,6 @@ fn find(areas: &'static [&'static [Applet]], name: &[u8]) -> Option<&'static App
 }
 
 fn start(applet: &'static Applet, words: Strings) -> u8 {
-    #[cfg(feature = "fault")]
     sys::fault::arm(applet.name.as_bytes());
     let mut call = Call { name: applet.name.as_bytes(), words, help: applet.help };
     if call.words.next().is_some_and(|w| w.to_bytes() == b"--help") {

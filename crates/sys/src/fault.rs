@@ -1,15 +1,26 @@
 // SPDX-License-Identifier: ISC
 //! The test layer: call *n* of a process fails with a given errno, or kills the process right before it.
 //!
-//! Outside of the feature `fault` this is an empty inline function. With it, the environment variable
-//! `SKEG_FAULT` arms a process when it starts:
+//! Outside of the feature `fault`, which no device's binary has, [`enter`] and [`arm`] are empty inline functions. With
+//! it, the environment variable `SKEG_FAULT` arms a process when its applet is known:
 //!
-//! `SKEG_FAULT=APPLET:N:ACTION` where APPLET is the applet's name (or `*`), N counts its system calls from 1,
-//! and ACTION is `kill` (SIGKILL to the process right before call N), `killgroup` (to its whole process
-//! group), `ERRNO` (a decimal number: call N fails with it) or `count`. With `count` (and N = 0) nothing
-//! fails, and the number of calls is appended as a line to the file named by `SKEG_FAULT_OUT` at exit.
+//! `SKEG_FAULT=APPLET:N:ACTION`, where APPLET is the applet's name (or `*` for any), N counts its system calls from 1,
+//! and ACTION is one of
+//! - `kill`: SIGKILL to the process, right before call N, which is then never made;
+//! - `killgroup`: the same to its whole process group;
+//! - a decimal number: call N is not made and fails with this errno;
+//! - `count` (with N = 0): nothing fails, and the number of calls is appended as a line to the file that
+//!   `SKEG_FAULT_OUT` names when the process exits.
 //!
-//! A call is a wrapper in this crate, so a vfork child's calls before its exec count with its parent's.
+//! What a test enumerates: one run with `count`, then one for each N in `1..=count`. Anything else in the variable arms
+//! nothing. The variable stays in the environment, so a child that is skeg too is armed for its own applet's name.
+//!
+//! A call is a wrapper of this crate, once each time it asks the kernel. Three things are not as they seem:
+//! - the calls of a [`spawn`](crate::spawn)ed child before its exec count with its parent's, whose memory it shares;
+//!   `kill` there kills the child only;
+//! - a forked child that runs on in the same program counts on from its parent's number, until it calls [`arm`]
+//!   with a name of its own, which counts from 1;
+//! - calls that can't fail (`getpid`, `umask` …) and the first ones of the start-up code are not counted.
 
 use crate::Result;
 
@@ -19,6 +30,11 @@ use crate::Result;
 pub const fn enter() -> Result<()> {
     Ok(())
 }
+
+/// Names this process for the test layer, and counts from 1 again.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub const fn arm(_name: &[u8]) {}
 
 #[cfg(feature = "fault")]
 pub use armed::{arm, enter, report};
@@ -31,77 +47,169 @@ macro_rules! call {
     }};
 }
 
+/// What `SKEG_FAULT` says, read without any system call.
+#[cfg(any(test, feature = "fault"))]
+mod plan {
+    /// What happens at the chosen call.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Action {
+        /// The process is killed.
+        Kill,
+        /// Its process group is.
+        KillGroup,
+        /// Nothing; the calls are only counted.
+        Count,
+        /// The call fails with this errno.
+        Fail(u16),
+    }
+
+    /// The largest errno of the kernel's interface.
+    const MAX_ERRNO: u32 = 4095;
+
+    impl Action {
+        /// As one number, for a static variable; 0 is none.
+        pub const fn code(self) -> u32 {
+            match self {
+                Self::Kill => 1 << 16,
+                Self::KillGroup => 2 << 16,
+                Self::Count => 3 << 16,
+                Self::Fail(errno) => errno as u32,
+            }
+        }
+
+        /// The other way.
+        pub const fn from_code(code: u32) -> Option<Self> {
+            match code {
+                0 => None,
+                0x1_0000 => Some(Self::Kill),
+                0x2_0000 => Some(Self::KillGroup),
+                0x3_0000 => Some(Self::Count),
+                errno => Some(Self::Fail(errno as u16)),
+            }
+        }
+    }
+
+    /// The call and what happens there, where the text is about this applet and makes sense.
+    pub fn parse(text: &[u8], applet: &[u8]) -> Option<(u32, Action)> {
+        let mut parts = text.split(|b| *b == b':');
+        let (name, n, action) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() || (name != b"*" && name != applet) {
+            return None;
+        }
+        let action = match action {
+            b"kill" => Action::Kill,
+            b"killgroup" => Action::KillGroup,
+            b"count" => Action::Count,
+            number => match decimal(number)? {
+                errno @ 1..=MAX_ERRNO => Action::Fail(errno as u16),
+                _ => return None,
+            },
+        };
+        Some((decimal(n)?, action))
+    }
+
+    fn decimal(digits: &[u8]) -> Option<u32> {
+        if digits.is_empty() {
+            return None;
+        }
+        digits.iter().try_fold(0u32, |n, d| {
+            let digit = d.is_ascii_digit().then(|| u32::from(d - b'0'))?;
+            n.checked_mul(10)?.checked_add(digit)
+        })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_plan_is_for_one_applet_or_for_any() {
+            assert_eq!(parse(b"s6-rc:7:kill", b"s6-rc"), Some((7, Action::Kill)));
+            assert_eq!(parse(b"*:7:killgroup", b"s6-rc"), Some((7, Action::KillGroup)));
+            assert_eq!(parse(b"s6-rc:7:kill", b"s6-rc-init"), None);
+            assert_eq!(parse(b"s6-rc:3:28", b"s6-rc"), Some((3, Action::Fail(28))));
+            assert_eq!(parse(b"s6-rc:0:count", b"s6-rc"), Some((0, Action::Count)));
+        }
+
+        #[test]
+        fn what_makes_no_sense_arms_nothing() {
+            for text in [
+                "",
+                "a",
+                "a:1",
+                "a:1:",
+                "a::kill",
+                "a:x:kill",
+                "a:1:0",
+                "a:1:4096",
+                "a:1:kill:",
+                "a:5000000000:kill",
+            ] {
+                assert_eq!(parse(text.as_bytes(), b"a"), None, "{text}");
+            }
+        }
+
+        #[test]
+        fn each_action_has_a_code_of_its_own() {
+            for action in
+                [Action::Kill, Action::KillGroup, Action::Count, Action::Fail(1), Action::Fail(4095)]
+            {
+                assert_eq!(Action::from_code(action.code()), Some(action));
+            }
+            assert_eq!(Action::from_code(0), None);
+        }
+    }
+}
+
 #[cfg(feature = "fault")]
 mod armed {
     use super::Result;
+    use super::plan::{Action, parse};
     use crate::Errno;
     use core::ffi::CStr;
-    use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+    use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use rustix::process::{Pid, Signal};
 
     /// Calls so far.
     static CALLS: AtomicU32 = AtomicU32::new(0);
     /// The call to act on; 0 = none.
     static AT: AtomicU32 = AtomicU32::new(0);
-    /// An errno, or one of the two below.
-    static ACTION: AtomicI32 = AtomicI32::new(0);
-    const KILL: i32 = -1;
-    const KILL_GROUP: i32 = -2;
-    const COUNT: i32 = -3;
+    /// An [`Action`]'s code.
+    static ACTION: AtomicU32 = AtomicU32::new(0);
 
-    /// Reads `SKEG_FAULT`; called once by the entry with the applet's name.
-    pub fn arm(applet: &[u8]) {
-        let Some(spec) = crate::start::env(b"SKEG_FAULT") else { return };
-        let mut parts = spec.to_bytes().split(|b| *b == b':');
-        let (Some(name), Some(n), Some(action)) = (parts.next(), parts.next(), parts.next()) else { return };
-        if name != b"*" && name != applet {
-            return;
-        }
-        ACTION.store(
-            match action {
-                b"kill" => KILL,
-                b"killgroup" => KILL_GROUP,
-                b"count" => COUNT,
-                number => decimal(number) as i32,
-            },
-            Relaxed,
-        );
-        AT.store(decimal(n), Relaxed);
-    }
-
-    fn decimal(digits: &[u8]) -> u32 {
-        digits
-            .iter()
-            .take_while(|d| d.is_ascii_digit())
-            .fold(0u32, |n, d| n.wrapping_mul(10) + u32::from(d - b'0'))
+    /// Reads `SKEG_FAULT` for this name, and counts from 1 again.
+    pub fn arm(name: &[u8]) {
+        CALLS.store(0, Relaxed);
+        let plan = crate::start::env(b"SKEG_FAULT").and_then(|text| parse(text.to_bytes(), name));
+        AT.store(plan.map_or(0, |(at, _)| at), Relaxed);
+        ACTION.store(plan.map_or(0, |(_, action)| action.code()), Relaxed);
     }
 
     /// Counts one call and does what was armed for it.
     pub fn enter() -> Result<()> {
-        let n = CALLS.fetch_add(1, Relaxed) + 1;
+        let n = CALLS.fetch_add(1, Relaxed).wrapping_add(1);
         if n != AT.load(Relaxed) {
             return Ok(());
         }
-        match ACTION.load(Relaxed) {
-            KILL => {
+        match Action::from_code(ACTION.load(Relaxed)) {
+            None | Some(Action::Count) => Ok(()),
+            Some(Action::Fail(errno)) => Err(Errno::from_raw_os_error(i32::from(errno))),
+            Some(Action::Kill) => {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
                 Ok(())
             }
-            KILL_GROUP => {
-                let group = Pid::from_raw(rustix::process::getpgrp().as_raw_nonzero().get());
-                if let Some(group) = group {
+            Some(Action::KillGroup) => {
+                if let Some(group) = Pid::from_raw(rustix::process::getpgrp().as_raw_nonzero().get()) {
                     let _ = rustix::process::kill_process_group(group, Signal::KILL);
                 }
                 Ok(())
             }
-            COUNT => Ok(()),
-            errno => Err(Errno::from_raw_os_error(errno)),
         }
     }
 
     /// Writes the count where `count` was asked for; called by [`crate::process::exit`].
     pub fn report() {
-        if ACTION.load(Relaxed) != COUNT {
+        if Action::from_code(ACTION.load(Relaxed)) != Some(Action::Count) {
             return;
         }
         let Some(path) = crate::start::env(b"SKEG_FAULT_OUT") else { return };
@@ -112,7 +220,7 @@ mod armed {
         use rustix::fs::{Mode, OFlags};
         let file = rustix::fs::open(
             path,
-            OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE,
+            OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC,
             Mode::from_raw_mode(0o644),
         )?;
         let mut line = crate::CBuf::<16>::new();
