@@ -309,6 +309,11 @@ fn give_up(options: &Options<'_>, why: &[&[u8]]) -> ! {
     power::end_machine(Machine::Reboot)
 }
 
+/// Whether this is process 1 of a machine that we have booted (and not of a container, which may end).
+pub fn is_machine() -> bool {
+    sys::process::pid() == 1 && sys::start::env(HANDOVER).is_some()
+}
+
 /// What a panic of process 1 does instead of ending.
 pub fn after_a_panic() -> ! {
     power::end_machine(Machine::Reboot)

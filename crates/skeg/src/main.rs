@@ -28,7 +28,12 @@ fn main(arguments: Strings) -> u8 {
     if init::is_init(arguments) {
         init::process_1();
     }
-    applet::run(AREAS, arguments)
+    let code = applet::run(AREAS, arguments);
+    if init::is_machine() {
+        // The scanner of a booted machine has failed: process 1 must not end.
+        init::after_a_panic();
+    }
+    code
 }
 
 /// Whether an applet has this name.

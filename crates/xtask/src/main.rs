@@ -5,10 +5,12 @@ mod arch;
 mod bench;
 mod check;
 mod command;
+mod demo;
 mod dist;
 mod elf;
 mod images;
 mod imports;
+mod qemu;
 mod setup;
 mod sources;
 mod test;
@@ -30,6 +32,9 @@ static TASKS: &[Task] = &[
     Task("sizes", "the bytes of the built binaries, by crate, held to the budget", dist::sizes),
     Task("check", "imports, licences, headers, format, lints, documentation", check::main),
     Task("bench", "the figures, each beside its floor and another suite's", bench::main),
+    Task("qemu", "fetch the kernels and emulators that demo and boot-test need", qemu::main),
+    Task("demo", "boot the router in QEMU and look at it", demo::main),
+    Task("boot-test", "boot, serve, fail and power off in QEMU, on some architectures", demo::boot_test),
 ];
 
 fn main() -> ExitCode {

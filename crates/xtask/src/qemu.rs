@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: ISC
+//! Whole machines in QEMU: which one for each architecture, its kernel, its images, its console.
+//!
+//! Used by `demo` and `boot-test`. Always with software emulation (`-accel tcg`): a /dev/kvm that exists may still
+//! hang a guest.
+
+mod console;
+mod debian;
+mod images;
+
+pub use console::Guest;
+pub use images::{Images, Root, build_root};
+
+use crate::arch::Arch;
+use crate::command::{self, Outcome, find_program, run};
+use debian::Packages;
+use std::process::Command;
+
+/// How a machine of one architecture is run.
+pub struct Machine {
+    /// The emulator.
+    pub program: &'static str,
+    /// The Debian package that has it.
+    package: &'static str,
+    /// Machine and CPU.
+    options: &'static [&'static str],
+    /// The name of its console in the guest.
+    pub console: &'static str,
+    /// What is fetched for it.
+    packages: Packages,
+}
+
+static MACHINES: [(&str, Machine); 4] = [
+    (
+        "x86_64",
+        Machine {
+            program: "qemu-system-x86_64",
+            package: "qemu-system-x86",
+            options: &["-M", "microvm", "-nodefaults", "-display", "none", "-serial", "stdio"],
+            console: "ttyS0",
+            packages: Packages {
+                suite: "bookworm",
+                debian: "amd64",
+                kernel: "linux-image-cloud-amd64",
+                megabytes: 27,
+            },
+        },
+    ),
+    (
+        "aarch64",
+        Machine {
+            program: "qemu-system-aarch64",
+            package: "qemu-system-arm",
+            options: &["-M", "virt", "-cpu", "cortex-a53", "-nographic", "-monitor", "none"],
+            console: "ttyAMA0",
+            packages: Packages {
+                suite: "bookworm",
+                debian: "arm64",
+                kernel: "linux-image-cloud-arm64",
+                megabytes: 22,
+            },
+        },
+    ),
+    (
+        "armv7",
+        Machine {
+            program: "qemu-system-arm",
+            package: "qemu-system-arm",
+            options: &["-M", "virt", "-cpu", "cortex-a7", "-nographic", "-monitor", "none"],
+            console: "ttyAMA0",
+            packages: Packages {
+                suite: "bookworm",
+                debian: "armhf",
+                kernel: "linux-image-armmp",
+                megabytes: 44,
+            },
+        },
+    ),
+    (
+        "riscv64",
+        Machine {
+            program: "qemu-system-riscv64",
+            package: "qemu-system-misc",
+            options: &["-M", "virt", "-nographic", "-monitor", "none"],
+            console: "ttyS0",
+            packages: Packages {
+                suite: "trixie",
+                debian: "riscv64",
+                kernel: "linux-image-riscv64",
+                megabytes: 113,
+            },
+        },
+    ),
+];
+
+/// The machine of this architecture, with its emulator installed where it was missing.
+pub fn machine(arch: &Arch) -> Outcome<&'static Machine> {
+    let machine = MACHINES
+        .iter()
+        .find(|(name, _)| *name == arch.name)
+        .map(|(_, machine)| machine)
+        .ok_or_else(|| format!("{}: no machine of it is known here", arch.name))?;
+    if find_program(machine.program).is_none() {
+        install(&[machine.package], "the emulator that boots the machine")?;
+    }
+    Ok(machine)
+}
+
+/// Installs Debian packages in this system, and says so first.
+pub fn install(packages: &[&str], why: &str) -> Outcome {
+    let names = packages.join(" ");
+    println!("installing {names} with apt-get: {why}");
+    let root = command::is_root();
+    let apt = |words: &[&str]| {
+        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+        if !root {
+            command.arg("apt-get");
+        }
+        run(command.env("DEBIAN_FRONTEND", "noninteractive").args(words))
+    };
+    let wanted: Vec<&str> =
+        ["-qqy", "--no-install-recommends", "install"].iter().chain(packages).copied().collect();
+    // A fresh machine has no lists yet, or old ones.
+    if apt(&wanted).is_ok() {
+        return Ok(());
+    }
+    apt(&["-qq", "update"])?;
+    apt(&wanted)
+}
+
+/// How a guest is to run.
+#[derive(Default)]
+pub struct Run {
+    /// Words for the kernel, behind the usual ones.
+    pub append: String,
+    /// Ports of the guest that the host can reach: each gets a free port of the host.
+    pub forward: Vec<(u16, u16)>,
+    /// Further drives: files, whether they are read-only.
+    pub drives: Vec<(std::path::PathBuf, bool)>,
+    /// Whether the console is the terminal of whoever runs us.
+    pub interactive: bool,
+}
+
+/// Megabytes of memory of each guest.
+const MEMORY: &str = "128";
+
+/// Starts a guest.
+pub fn start(arch: &Arch, images: &Images, how: &Run) -> Outcome<Guest> {
+    let machine = machine(arch)?;
+    let mut command = Command::new(machine.program);
+    command.args(machine.options).args(["-accel", "tcg", "-m", MEMORY, "-no-reboot"]);
+    command.arg("-kernel").arg(&images.kernel).arg("-initrd").arg(&images.initramfs);
+    let mut append = format!("console={} panic=-1 quiet", machine.console);
+    let root = images.root.iter().map(|root| (root.clone(), true));
+    if images.root.is_some() {
+        append.push_str(" root=/dev/vda rootfstype=squashfs ro rootwait");
+    }
+    // The first device on the virtio bus gets the last slot: the drives are named in reverse.
+    let drives: Vec<_> = root.chain(how.drives.iter().cloned()).enumerate().collect();
+    for (number, (file, read_only)) in drives.into_iter().rev() {
+        let read_only = if read_only { ",readonly=on" } else { "" };
+        command
+            .arg("-drive")
+            .arg(format!("file={},if=none,id=d{number},format=raw{read_only}", file.display()));
+        command.arg("-device").arg(format!("virtio-blk-device,drive=d{number}"));
+    }
+    if how.forward.is_empty() {
+        command.args(["-nic", "none"]);
+    } else {
+        let mut net = "user,id=n".to_owned();
+        for (host, guest) in &how.forward {
+            net.push_str(&format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
+        }
+        command.args(["-netdev", &net, "-device", "virtio-net-device,netdev=n"]);
+    }
+    if !how.append.is_empty() {
+        append.push(' ');
+        append.push_str(&how.append);
+    }
+    command.arg("-append").arg(append);
+    Guest::start(command, how.interactive)
+}
+
+/// `cargo xtask qemu`: fetches what booting needs, for those who want to be without a network later.
+pub fn main(mut args: lexopt::Parser) -> Outcome {
+    use lexopt::prelude::*;
+    let mut archs = Vec::new();
+    while let Some(arg) = args.next().map_err(|e| e.to_string())? {
+        match arg {
+            Long("help") | Short('h') => {
+                println!(
+                    "cargo xtask qemu [ARCH...|all]\nFetches the kernels and emulators that demo and boot-test need."
+                );
+                return Ok(());
+            }
+            Value(name) => archs.extend(crate::arch::named(&name.to_string_lossy())?),
+            other => return Err(format!("qemu: {}", other.unexpected())),
+        }
+    }
+    if archs.is_empty() {
+        archs.extend(&crate::arch::ALL);
+    }
+    for arch in archs {
+        let machine = machine(arch)?;
+        let unpacked = debian::fetch(&machine.packages)?;
+        println!("{}: {}", arch.name, unpacked.kernel.display());
+    }
+    Ok(())
+}

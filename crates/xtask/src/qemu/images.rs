@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: ISC
+//! The files a guest boots from: kernel, initramfs, root, made by `mkimage` from `qemu/router`.
+
+use super::debian::{self, Unpacked};
+use super::machine;
+use crate::arch::Arch;
+use crate::command::{self, Outcome, cargo, root, run};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a guest boots from.
+pub struct Images {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The initramfs.
+    pub initramfs: PathBuf,
+    /// The root; none: the initramfs is all there is.
+    pub root: Option<PathBuf>,
+}
+
+/// Which root a guest gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// The router with its compiled definitions.
+    Router,
+    /// The router's files without an image.
+    NoImage,
+}
+
+/// Modules that the initramfs loads, in this order; those that a kernel has built in are left out.
+const EARLY: &[&str] = &[
+    "virtio",
+    "virtio_ring",
+    "virtio_mmio",
+    "virtio_blk",
+    "squashfs",
+    // For a data partition, where the kernel does not have it built in.
+    "crc16",
+    "mbcache",
+    "jbd2",
+    "crc32c_generic",
+    "ext4",
+];
+
+/// Modules of the router's own services, in this order.
+const ROUTER: &[&str] =
+    &["failover", "net_failover", "virtio_net", "llc", "stp", "bridge", "garp", "mrp", "8021q", "dummy", "watchdog", "softdog"];
+
+/// Makes kernel, initramfs and root for this architecture from the binary in `target/dist`.
+pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
+    let machine = machine(arch)?;
+    let unpacked = debian::fetch(&machine.packages)?;
+    let folder = command::target().join("qemu").join(arch.name);
+    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let skeg = command::dist().join(arch.name).join("skeg");
+    if !skeg.is_file() {
+        return Err(format!("{}: not there; `cargo xtask dist {}` makes it", skeg.display(), arch.name));
+    }
+    let mkimage = mkimage()?;
+    let initramfs = folder.join("initramfs.cpio");
+    let mut early = Command::new(&mkimage);
+    early.arg("-o").arg(&initramfs).args(["--format", "cpio", "--skeg"]).arg(&skeg);
+    for module in find_modules(&unpacked.modules, EARLY) {
+        early.arg("--module").arg(module);
+    }
+    run(&mut early)?;
+    let out = folder.join(if which == Root::Router { "router.sqfs" } else { "no-image.sqfs" });
+    let image = match which {
+        Root::Router => Some(compile_router(&folder)?),
+        Root::NoImage => None,
+    };
+    run(&mut root_command(&mkimage, &out, &skeg, &unpacked, image.as_deref()))?;
+    Ok(Images { kernel: unpacked.kernel, initramfs, root: Some(out) })
+}
+
+/// Compiles the router's definitions with the device binary of this machine, which gives the same bytes as any other.
+fn compile_router(folder: &Path) -> Outcome<PathBuf> {
+    let host = crate::arch::host()
+        .ok_or("this machine's architecture is not one of ours: it can't compile definitions")?;
+    let skeg = command::dist().join(host.name).join("skeg");
+    if !skeg.is_file() {
+        crate::dist::build(host, false, None)?;
+    }
+    let out = folder.join("router.image");
+    let _ = std::fs::remove_file(&out);
+    run(Command::new(skeg).arg("s6-rc-compile").arg(&out).arg(root().join("qemu/router/source")))?;
+    Ok(out)
+}
+
+fn root_command(
+    mkimage: &Path,
+    out: &Path,
+    skeg: &Path,
+    unpacked: &Unpacked,
+    image: Option<&Path>,
+) -> Command {
+    let mut command = Command::new(mkimage);
+    command.arg("-o").arg(out).args(["--format", "squashfs", "--skeg"]).arg(skeg);
+    command.arg("--busybox").arg(&unpacked.busybox);
+    command.arg("--applets").arg(APPLETS.join(","));
+    for module in find_modules(&unpacked.modules, ROUTER) {
+        command.arg("--module").arg(module);
+    }
+    command.arg("--overlay").arg(root().join("qemu/router/files"));
+    command.arg("--file").arg(format!("{}=etc/shadow,0600", root().join("qemu/router/shadow").display()));
+    if let Some(image) = image {
+        command.arg("--image").arg(image);
+    }
+    command
+}
+
+/// The programs of busybox that the router's scripts and its console use by name.
+const APPLETS: &[&str] = &[
+    "awk", "brctl", "cat", "chmod", "chown", "cp", "crond", "cut", "date", "dd", "df", "dmesg", "echo",
+    "env", "false", "free", "getty", "grep", "head", "hostname", "httpd", "id", "ifconfig", "ip", "kill",
+    "klogd", "ln", "logger", "login", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "netstat", "nslookup",
+    "ping", "ps", "pwd", "readlink", "rm", "rmdir", "route", "sed", "seq", "sleep", "sort", "stat",
+    "syslogd", "sysctl", "tail", "telnetd", "test", "top", "touch", "tr", "true", "udhcpc", "udhcpd",
+    "umount", "uname", "uptime", "vi", "watchdog", "wc", "wget", "xargs",
+];
+
+/// The files of these modules, in order; a module that the kernel has built in has none.
+fn find_modules(top: &Path, names: &[&str]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut left = vec![top.to_path_buf()];
+    while let Some(dir) = left.pop() {
+        for path in std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.path()) {
+            if path.is_dir() && !path.is_symlink() {
+                left.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let stem =
+        |path: &Path| path.file_name()?.to_str()?.split_once(".ko").map(|(stem, _)| stem.replace('-', "_"));
+    names
+        .iter()
+        .filter_map(|name| files.iter().find(|file| stem(file).as_deref() == Some(*name)).cloned())
+        .collect()
+}
+
+/// Builds `mkimage`; its path.
+fn mkimage() -> Outcome<PathBuf> {
+    run(cargo().args(["build", "--quiet", "--profile", "tool", "--package", "mkimage"]))?;
+    Ok(command::target().join("tool/mkimage"))
+}
