@@ -70,7 +70,7 @@ fn compile(arch: &Arch, tree: &Tree, out: &Path) -> Outcome<Option<Vec<u8>>> {
 
 fn trees(scratch: &Path) -> Outcome<Vec<Tree>> {
     let mut trees = Vec::new();
-    let router = root().join("qemu/router");
+    let router = root().join("qemu/router/source");
     if router.is_dir() {
         trees.push(Tree { name: "qemu/router".into(), sources: vec![router] });
     }

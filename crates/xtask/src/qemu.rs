@@ -7,9 +7,11 @@
 mod console;
 mod debian;
 mod images;
+mod visit;
 
 pub use console::Guest;
-pub use images::{Images, Root, build_root};
+pub use images::{Images, Root, build_root, data_partition};
+pub use visit::{Page, Service, Shell, free_port};
 
 use crate::arch::Arch;
 use crate::command::{self, Outcome, find_program, run};

@@ -49,8 +49,6 @@ static NEEDS: &[Need] = &[
     need("qemu-system-aarch64", "qemu-system-arm", "boots aarch64 and armv7", BOOT),
     need("qemu-system-riscv64", "qemu-system-misc", "boots riscv64", BOOT),
     need("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu", "the network card of the emulated pc", BOOT),
-    need("mksquashfs", "squashfs-tools", "packs the read-only root", BOOT),
-    need("xz", "xz-utils", "unpacks kernel modules", BOOT),
     need("/usr/bin/busybox", "busybox-static", "real daemons for services, without a library", BOOT),
     need("/usr/bin/s6-svscan", "s6", "another implementation to be held against", TEST),
     need("strace", "strace", "counts system calls", TEST),

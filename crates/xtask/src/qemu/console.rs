@@ -14,8 +14,6 @@ pub struct Guest {
     lines: Receiver<String>,
     /// All lines so far.
     said: Vec<String>,
-    /// When it was started.
-    pub started: Instant,
 }
 
 impl Guest {
@@ -42,7 +40,7 @@ impl Guest {
             });
         }
         let input = child.stdin.take();
-        Ok(Self { child, input, lines, said: Vec::new(), started: Instant::now() })
+        Ok(Self { child, input, lines, said: Vec::new() })
     }
 
     /// Waits for a line that holds this text; the line. `show` gets each line on the way.

@@ -43,8 +43,20 @@ const EARLY: &[&str] = &[
 ];
 
 /// Modules of the router's own services, in this order.
-const ROUTER: &[&str] =
-    &["failover", "net_failover", "virtio_net", "llc", "stp", "bridge", "garp", "mrp", "8021q", "dummy", "watchdog", "softdog"];
+const ROUTER: &[&str] = &[
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "llc",
+    "stp",
+    "bridge",
+    "garp",
+    "mrp",
+    "8021q",
+    "dummy",
+    "watchdog",
+    "softdog",
+];
 
 /// Makes kernel, initramfs and root for this architecture from the binary in `target/dist`.
 pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
@@ -144,4 +156,18 @@ fn find_modules(top: &Path, names: &[&str]) -> Vec<PathBuf> {
 fn mkimage() -> Outcome<PathBuf> {
     run(cargo().args(["build", "--quiet", "--profile", "tool", "--package", "mkimage"]))?;
     Ok(command::target().join("tool/mkimage"))
+}
+
+/// A read-only data partition with these files; its path.
+pub fn data_partition(folder: &Path, files: &[(&str, &[u8])]) -> Outcome<PathBuf> {
+    let out = folder.join("data.sqfs");
+    let mut command = Command::new(mkimage()?);
+    command.arg("-o").arg(&out).args(["--format", "squashfs"]);
+    for (name, bytes) in files {
+        let file = folder.join(format!("data-{name}"));
+        std::fs::write(&file, bytes).map_err(|e| format!("{}: {e}", file.display()))?;
+        command.arg("--file").arg(format!("{}={name}", file.display()));
+    }
+    run(&mut command)?;
+    Ok(out)
 }
