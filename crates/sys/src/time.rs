@@ -39,20 +39,53 @@ pub fn set_wall(to: Wall) -> crate::Result<()> {
     call!(rustix::time::clock_settime(ClockId::Realtime, spec))
 }
 
-/// A point in time as the s6 tools write it: seconds since 1970 in TAI, offset by 2^62, then nanoseconds; big-endian,
-/// so that labels compare as bytes. Source: the TAI64N label; TAI is UTC + 10 here, as where no leap seconds are set.
+/// A point in time as the s6 tools write it: TAI seconds since 1970, offset by 2^62, then nanoseconds; big-endian, so
+/// that labels compare as bytes. Source: the TAI64N label. As the s6 tools built in the ordinary way do (Debian's too),
+/// UTC + 10 plus the leap seconds since 1972.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tai64n(pub [u8; 12]);
 
 /// What a TAI64 label of the second 1970-01-01 00:00:00 UTC holds.
 const TAI64_EPOCH: u64 = (1 << 62) + 10;
 
+/// The first UTC second after each leap second, from 1972 until 2017 (the last one, and no further is announced).
+const LEAPS: [u32; 27] = [
+    78_796_800,
+    94_694_400,
+    126_230_400,
+    157_766_400,
+    189_302_400,
+    220_924_800,
+    252_460_800,
+    283_996_800,
+    315_532_800,
+    362_793_600,
+    394_329_600,
+    425_865_600,
+    489_024_000,
+    567_993_600,
+    631_152_000,
+    662_688_000,
+    709_948_800,
+    741_484_800,
+    773_020_800,
+    820_454_400,
+    867_715_200,
+    915_148_800,
+    1_136_073_600,
+    1_230_768_000,
+    1_341_100_800,
+    1_435_708_800,
+    1_483_228_800,
+];
+
 impl Tai64n {
     /// This point of the wall clock.
     pub fn new(wall: Wall) -> Self {
         let mut bytes = [0; 12];
         let (seconds, nanos) = bytes.split_at_mut(8);
-        seconds.copy_from_slice(&TAI64_EPOCH.wrapping_add_signed(wall.seconds).to_be_bytes());
+        let leaps = LEAPS.iter().take_while(|at| i64::from(**at) <= wall.seconds).count() as i64;
+        seconds.copy_from_slice(&TAI64_EPOCH.wrapping_add_signed(wall.seconds + leaps).to_be_bytes());
         nanos.copy_from_slice(&wall.nanos.to_be_bytes());
         Self(bytes)
     }
@@ -66,7 +99,9 @@ impl Tai64n {
     pub fn wall(self) -> Wall {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = self.0;
         let seconds = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        Wall { seconds: seconds.wrapping_sub(TAI64_EPOCH) as i64, nanos: u32::from_be_bytes([i, j, k, l]) }
+        let tai = seconds.wrapping_sub(TAI64_EPOCH) as i64;
+        let leaps = (1i64..).zip(&LEAPS).take_while(|(n, at)| i64::from(**at) + n <= tai).count() as i64;
+        Wall { seconds: tai - leaps, nanos: u32::from_be_bytes([i, j, k, l]) }
     }
 
     /// The label as text: `@` and 24 hexadecimal digits.
@@ -89,5 +124,10 @@ mod tests {
         let stamp = Tai64n::new(Wall { seconds: 0, nanos: 0x1234 });
         assert_eq!(&stamp.label(), b"@400000000000000a00001234");
         assert_eq!(stamp.wall(), Wall { seconds: 0, nanos: 0x1234 });
+        for seconds in [78_796_799, 78_796_800, 1_483_228_799, 1_483_228_800, 1_795_180_468] {
+            assert_eq!(Tai64n::new(Wall { seconds, nanos: 7 }).wall(), Wall { seconds, nanos: 7 });
+        }
+        let stamp = Tai64n::new(Wall { seconds: 1_795_180_468, nanos: 0x055e_3723 });
+        assert_eq!(&stamp.label(), b"@400000006b0047d9055e3723");
     }
 }
