@@ -305,6 +305,17 @@ pub fn ofd_lock_wait(fd: impl AsFd, lock: Lock) -> Result<()> {
     lock_call(fd.as_fd(), raw::nr::F_OFD_SETLKW, lock.kind(), 0).map(|_| ())
 }
 
+/// A POSIX write lock on the file behind this number: it belongs to the calling process. For a child before its exec.
+pub(crate) fn posix_lock(number: i32) -> Result<()> {
+    #[cfg(target_pointer_width = "64")]
+    const SETLK: u32 = raw::nr::F_SETLK;
+    #[cfg(target_pointer_width = "32")]
+    const SETLK: u32 = 13; // F_SETLK64, include/uapi/asm-generic/fcntl.h
+    // SAFETY: the number is only used for this one call, which closes nothing.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    lock_call(fd, SETLK, Lock::Exclusive.kind(), 0).map(|_| ())
+}
+
 /// Who would refuse a POSIX write lock on this file: none, or a process (−1 for an open-file-description lock).
 #[doc(alias = "F_GETLK")]
 pub fn lock_holder(fd: impl AsFd) -> Result<Option<i32>> {

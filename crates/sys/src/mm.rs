@@ -148,3 +148,81 @@ pub fn scratch(len: usize) -> Result<&'static mut [u8]> {
     // SAFETY: a fresh mapping of `len` zero bytes that is never taken away, and this is the only reference to it.
     Ok(unsafe { core::slice::from_raw_parts_mut(start.cast(), len) })
 }
+
+/// Owned descriptors by index, in one private mapping that is made once: pages that are never used cost nothing.
+/// A forked process has a copy, with the same descriptors.
+pub struct FdTable {
+    /// Invariant: a private mapping of `len` integers that is never taken away: 0 for none, else a descriptor that
+    /// this table owns, plus 1.
+    start: NonNull<i32>,
+    len: usize,
+}
+
+impl FdTable {
+    /// An empty table of this many places.
+    pub fn new(len: usize) -> Result<Self> {
+        let bytes = len.checked_mul(size_of::<i32>()).ok_or(Errno::NOMEM)?.max(1);
+        crate::fault::enter()?;
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+        let start = unsafe { rustix::mm::mmap_anonymous(core::ptr::null_mut(), bytes, access, flags) }?;
+        Ok(Self { start: NonNull::new(start.cast()).ok_or(Errno::FAULT)?, len })
+    }
+
+    fn place(&self, index: usize) -> Option<*mut i32> {
+        // SAFETY: the index is below the length of the mapping.
+        (index < self.len).then(|| unsafe { self.start.as_ptr().add(index) })
+    }
+
+    fn number(&self, index: usize) -> Option<i32> {
+        // SAFETY: in bounds, aligned and initialised (a fresh mapping is zero).
+        let value = unsafe { self.place(index)?.read() };
+        (value > 0).then(|| value - 1)
+    }
+
+    /// The descriptor at this index.
+    pub fn get(&self, index: usize) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the table owns it, and only `take`, which needs `&mut self`, gives it away.
+        self.number(index).map(|number| unsafe { BorrowedFd::borrow_raw(number) })
+    }
+
+    /// Takes the descriptor at this index out.
+    pub fn take(&mut self, index: usize) -> Option<OwnedFd> {
+        use crate::FromRawFd;
+        let number = self.number(index)?;
+        // SAFETY: in bounds and aligned, and nobody else has it (`&mut self`).
+        unsafe { self.place(index)?.write(0) };
+        // SAFETY: the table owned it, and has just forgotten it.
+        Some(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    /// Puts a descriptor at this index; the one that was there is closed. `EINVAL` beyond the end.
+    pub fn put(&mut self, index: usize, fd: OwnedFd) -> Result<()> {
+        use crate::IntoRawFd;
+        drop(self.take(index));
+        let place = self.place(index).ok_or(Errno::INVAL)?;
+        // SAFETY: in bounds and aligned, and nobody else has it (`&mut self`).
+        unsafe { place.write(fd.into_raw_fd() + 1) };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_owns_its_descriptors() {
+        let mut table = FdTable::new(3).unwrap();
+        let (a, b) = crate::fs::pipe(rustix::pipe::PipeFlags::empty()).unwrap();
+        table.put(0, a).unwrap();
+        table.put(2, b).unwrap();
+        assert!(table.get(1).is_none());
+        assert!(table.put(3, crate::event::eventfd().unwrap()).is_err());
+        crate::fs::write(table.get(2).unwrap(), b"x").unwrap();
+        drop(table.take(2));
+        let mut buf = [0; 4];
+        assert_eq!(crate::fs::read(table.get(0).unwrap(), &mut buf), Ok(1));
+        assert_eq!(crate::fs::read(table.get(0).unwrap(), &mut buf), Ok(0), "the other end was closed");
+    }
+}

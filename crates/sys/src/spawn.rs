@@ -117,19 +117,39 @@ struct Stack([MaybeUninit<u8>; STACK]);
 
 struct Child<'a> {
     what: &'a Spawn<'a>,
+    lock: Option<i32>,
     failed: Errno,
     has_failed: bool,
 }
 
 /// Starts a program; its process id. An error of the child before its exec (the program is not there, …) comes back
-/// as this function's error; then no process is left, but a `record_pid` keeps its number.
+/// as this function's error; then no process is left, and a `record_pid` is 0 again.
 pub fn spawn(what: &Spawn<'_>) -> Result<u32> {
+    start(what, None)
+}
+
+/// As [`spawn`]; and the new process holds a POSIX write lock on the file that is its descriptor `lock`, one of those
+/// that it is given. `EAGAIN` when another process holds it.
+pub fn spawn_locked(what: &Spawn<'_>, lock: i32) -> Result<u32> {
+    start(what, Some(lock))
+}
+
+/// This process once more, with a copy of its memory and all its descriptors. `None` in the child, the child's id in
+/// the parent. For the scanner, which has one thread and no state that a copy could spoil.
+pub fn fork() -> Result<Option<u32>> {
+    crate::fault::enter()?;
+    // SAFETY: no shared memory, no new stack: the child goes on from here with its own copy of everything.
+    let pid = unsafe { raw::syscall6(raw::nr::__NR_clone, raw::nr::SIGCHLD as usize, 0, 0, 0, 0, 0) }?;
+    Ok((pid != 0).then_some(pid as u32))
+}
+
+fn start(what: &Spawn<'_>, lock: Option<i32>) -> Result<u32> {
     use raw::nr::{CLONE_NEWPID, CLONE_PARENT_SETTID, CLONE_VFORK, CLONE_VM, SIGCHLD};
     if what.fds.len() > MAX_FDS {
         return Err(Errno::TOOBIG);
     }
     let mut stack = MaybeUninit::<Stack>::uninit();
-    let mut child = Child { what, failed: Errno::INVAL, has_failed: false };
+    let mut child = Child { what, lock, failed: Errno::INVAL, has_failed: false };
     let mut flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
     let mut record = ptr::null_mut();
     if let Some(place) = what.record_pid {
@@ -156,6 +176,10 @@ pub fn spawn(what: &Spawn<'_>) -> Result<u32> {
     // SAFETY: the child is gone from this memory; read it as memory, since it was written behind the compiler's back.
     let child = unsafe { (&raw const child).read_volatile() };
     if child.has_failed {
+        // Before it is reaped: a number that stands there is that of a process.
+        if let Some(place) = what.record_pid {
+            place.store(0, core::sync::atomic::Ordering::SeqCst);
+        }
         let _ = crate::process::wait(crate::process::Who::Pid(result as u32));
         return Err(child.failed);
     }
@@ -167,7 +191,11 @@ unsafe extern "C" fn in_child(argument: *mut c_void) -> ! {
     let child: *mut Child<'_> = argument.cast();
     // SAFETY: `spawn` passed its own `Child`, which lives while the parent waits; nobody else touches it now.
     let child = unsafe { &mut *child };
-    child.failed = match prepare(child.what) {
+    let prepared = prepare(child.what).and_then(|()| match child.lock {
+        Some(number) => crate::fs::posix_lock(number),
+        None => Ok(()),
+    });
+    child.failed = match prepared {
         Ok(()) => exec(child.what.path, child.what.arguments, child.what.environment),
         Err(errno) => errno,
     };
