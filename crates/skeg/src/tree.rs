@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 //! The applets of the supervision tree: its processes, and the tools that talk to them.
 
+mod notes;
 mod svc;
+mod svscan;
 mod svstat;
 mod svwait;
 mod wait;
@@ -14,6 +16,13 @@ use text::args::Arg;
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[
+    Applet { name: "s6-svscan", about: "run a supervision tree", help: svscan::HELP, main: svscan::main },
+    Applet {
+        name: "s6-supervise",
+        about: "supervise one service",
+        help: svscan::SUPERVISE_HELP,
+        main: svscan::supervise,
+    },
     Applet {
         name: "s6-svscanctl",
         about: "send commands to a scanner",

@@ -229,6 +229,17 @@ pub fn dup(fd: impl AsFd, at_least: i32) -> Result<OwnedFd> {
     call!(rustix::io::fcntl_dupfd_cloexec(fd, at_least))
 }
 
+/// Takes over a descriptor that this process was started with, as the user names it by its number; close-on-exec from
+/// now on. `EBADF` if there is none, or if it is a standard stream. To be called before the process has opened anything.
+pub fn take_inherited(number: u32) -> Result<OwnedFd> {
+    use crate::FromRawFd;
+    let number = i32::try_from(number).ok().filter(|n| *n > 2).ok_or(Errno::BADF)?;
+    // SAFETY: the number is only used for this call, which closes nothing.
+    set_cloexec(unsafe { BorrowedFd::borrow_raw(number) }, true)?;
+    // SAFETY: it is open, by the call above, and came from outside, so that nothing in this process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Whether the descriptor is closed by an exec.
 pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     use rustix::io::FdFlags;

@@ -52,6 +52,15 @@ pub mod stdio {
         unsafe { rustix::stdio::stdin() }
     }
 
+    /// Makes this standard stream (0, 1 or 2) another file from now on.
+    pub fn replace(number: u8, by: impl super::AsFd) -> super::Result<()> {
+        let (from, to) = (rustix::fd::AsRawFd::as_raw_fd(&by.as_fd()), usize::from(number.min(2)));
+        crate::fault::enter()?;
+        // SAFETY: nobody owns a standard stream, so nobody's descriptor is taken away.
+        unsafe { crate::raw::syscall6(crate::raw::nr::__NR_dup3, from as usize, to, 0, 0, 0, 0) }?;
+        Ok(())
+    }
+
     /// Standard output.
     pub fn stdout() -> BorrowedFd<'static> {
         // SAFETY: as for `stdin`.
