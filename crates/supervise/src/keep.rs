@@ -54,7 +54,8 @@ pub fn receive(socket: impl AsFd, fds: &mut FdTable) -> Result<bool> {
             Ok(0) => return Ok(false),
             Ok(_) => continue,
             Err(Errno::AGAIN) => return Ok(true),
-            Err(Errno::INTR) => continue,
+            // A reset is told once, when the other end died with pokes unread; what it had sent is still to be had.
+            Err(Errno::INTR | Errno::CONNRESET) => continue,
             // What comes through a socket of our own can fail for want of descriptors only; the message is lost then.
             Err(e) => return Err(e),
         }
