@@ -190,7 +190,7 @@ fn check(bytes: &[u8], bundle: &[u8]) -> Result<(), &'static [u8]> {
 fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>) -> u8 {
     let bundle = CBuf::<256>::from_pieces(&[options.bundle]).unwrap_or_default();
     let start = monotonic();
-    let words = [c"s6-rc", c"-b", c"-l", LIVE, c"-u", c"-v2", c"change", bundle.as_c()];
+    let words = [c"s6-rc", c"-b", c"-l", LIVE, c"-u", c"--times", c"change", bundle.as_c()];
     let code = match run(program, &words, handover()) {
         // Each service has its own time; what has none may take for ever, as in the reference.
         Ok(pid) => wait_for(pid, Millis(u64::MAX)).unwrap_or(256),

@@ -146,7 +146,7 @@ fn stop_services() {
     let limit = Millis(u64::from(read_options(&mut line).stop_seconds) * 1000);
     let millis = CBuf::<24>::from_pieces(&[text::Digits::decimal(limit.0).as_bytes()]).unwrap_or_default();
     let Ok(program) = own_program() else { return };
-    let words = [c"s6-rc", c"-b", c"-t", millis.as_c(), c"-l", LIVE, c"-D", c"-a", c"change"];
+    let words = [c"s6-rc", c"-b", c"-t", millis.as_c(), c"-l", LIVE, c"-D", c"--times", c"-a", c"change"];
     match super::run(&program, &words, super::handover()) {
         Ok(pid) => match wait_for(pid, Millis(limit.0 + 5_000)) {
             Some(0) => {}

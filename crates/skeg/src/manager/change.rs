@@ -39,6 +39,7 @@ with what they need (what needs them), as much at once as the order allows; 'sta
   -t MS    give up after this time (--timeout)
   --max-scripts N  scripts of oneshots that run at once, 1 to 256 (default 32: small shells' scripts fit in a machine
            with 32 MB)
+  --times    one line for each transition that is over, with its time
   --no-lock  look without taking the lock
 
 exit codes: 0, 1 a transition failed (diff: there is a difference), 2 timed out, 3 unknown name, 4 invalid image or state,
@@ -71,6 +72,7 @@ struct Options {
     add_live: bool,
     block: bool,
     no_lock: bool,
+    times: bool,
     verbosity: u32,
     dry: Option<u32>,
     timeout: u32,
@@ -98,6 +100,7 @@ impl Options {
             Arg::Short(b'E') | Arg::Long(b"with-essentials") => self.hide_essentials = false,
             Arg::Short(b'e') | Arg::Long(b"without-essentials") => self.hide_essentials = true,
             Arg::Long(b"no-lock") => self.no_lock = true,
+            Arg::Long(b"times") => self.times = true,
             Arg::Short(b'v') | Arg::Long(b"verbosity") => {
                 self.verbosity = call.number(args, b"verbosity", u32::MAX)?;
             }
@@ -139,6 +142,7 @@ fn run(call: &Call) -> Result<u8, u8> {
         add_live: false,
         block: false,
         no_lock: false,
+        times: false,
         verbosity: 1,
         dry: None,
         timeout: 0,
@@ -227,7 +231,7 @@ const fn code(outcome: Outcome) -> u8 {
 fn act(call: &Call, o: &Options, command: Command, opened: Opened, selected: Set) -> Result<u8, u8> {
     let Opened { mut live, image } = opened;
     let history = History::open(live.locked().sv()).ok();
-    let mut reporter = Reporter::new(call.name, &image, o.verbosity, history);
+    let mut reporter = Reporter::new(call.name, &image, o.verbosity, history).with_times(o.times);
     let mut note = |n: Note| reporter.take(n);
     let terms = o.terms(o.towards);
     let mut session = Session::new(&image, &mut live, &mut note)

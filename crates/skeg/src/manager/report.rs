@@ -15,6 +15,7 @@ pub struct Reporter<'a> {
     image: &'a Image<'static>,
     verbosity: u32,
     history: Option<History>,
+    times: bool,
 }
 
 impl<'a> Reporter<'a> {
@@ -25,7 +26,13 @@ impl<'a> Reporter<'a> {
         verbosity: u32,
         history: Option<History>,
     ) -> Self {
-        Self { name, image, verbosity, history }
+        Self { name, image, verbosity, history, times: false }
+    }
+
+    /// Also says each transition that is over, whatever the verbosity.
+    pub const fn with_times(mut self, times: bool) -> Self {
+        self.times = times;
+        self
     }
 
     /// Takes one note.
@@ -33,6 +40,7 @@ impl<'a> Reporter<'a> {
         self.record(note);
         let least = match note {
             Note::Already(..) => 3,
+            Note::Done(..) if self.times => 0,
             Note::Begin(..) | Note::Done(..) | Note::Reloaded(_) | Note::Signal(_) => 2,
             Note::Failed(..) | Note::NotReloaded(..) | Note::Essential(_) | Note::DownFile(..) => 1,
         };
