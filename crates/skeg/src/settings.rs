@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 //! `s6rc-run` and `s6rc-finish`: the generated `run` and `finish` of a service with process settings.
 //!
-//! The file `settings` beside the script says what to apply (see `crates/source/PROCESS.md`); then the user's own
-//! script, or the command, takes this process over. Whatever can't be applied ends in exit code 111: a service
+//! The script itself says what to apply (see `crates/source/PROCESS.md`); then the user's own script beside it, or
+//! the command, takes this process over. Whatever can't be applied ends in exit code 111: a service
 //! never runs with one of its settings dropped. All names are looked up and all memory is taken before the
 //! first setting is applied, since a limit may forbid either.
 
@@ -37,9 +37,9 @@ pub static APPLETS: &[Applet] = &[
 const RUN_HELP: &str = "\
 usage: s6rc-run SCRIPT [ARGUMENT...]
 
-Applies the file 'settings' that lies beside SCRIPT (user, groups, cgroup, rlimits, oom-score, nice,
-umask, no-new-privs, capabilities), then becomes SCRIPT.user, or the service's command. The kernel calls
-it, for a run file that begins with '#!.../skeg s6rc-run'.
+Applies the settings that SCRIPT holds (user, groups, cgroup, rlimits, oom-score, nice, umask,
+no-new-privs, capabilities), then becomes SCRIPT.user, or the service's command. The kernel calls it,
+for a run file that begins with '#!.../skeg s6rc-run'.
 
 exit codes: that of the program; 111 when a setting can't be applied or the program can't be run
 ";
@@ -90,13 +90,9 @@ fn script(call: &Call) -> Result<(&'static CStr, sys::start::Strings), u8> {
     .ok_or_else(|| call.misused(&[b"which script?"]))
 }
 
-/// The bytes of the file `settings` beside the script.
+/// The bytes of the script.
 fn read_settings(service: Service<'_>, script: &CStr) -> Result<Vec<u8>, u8> {
-    let path = script.to_bytes();
-    let base = path.iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
-    let file = sys::Path::from_pieces(&[path.get(..base).unwrap_or_default(), b"settings"])
-        .map_err(|_| service.failed(b"its settings", &[b"read them"], Errno::NAMETOOLONG))?;
-    read_file(&file).map_err(|e| service.failed(b"its settings", &[file.as_bytes()], e))
+    read_file(script).map_err(|e| service.failed(b"its settings", &[script.to_bytes()], e))
 }
 
 /// Bytes of a file that is read as a whole: far above any passwd file of a device.

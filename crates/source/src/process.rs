@@ -2,10 +2,10 @@
 //! The process settings of a service: `user`, `groups`, `cgroup` and the others of `PROCESS.md`.
 //!
 //! Each is a small file in the definition directory. [`Settings::add_file`] takes a file's bytes and reports each fault
-//! with its line; [`Settings::encode`] makes the file `settings` of the service directory, [`Settings::decode`]
-//! reads it back where the service starts. Both go through the same parser line by line, so what was accepted
-//! when the image was made means the same on the device, and a line that is not understood is never skipped.
-//! Pure: no system call. Read by the compiler and by `s6rc-run`.
+//! with its line; [`Settings::run`] makes the generated `run` of the service directory, which carries the settings,
+//! and [`Settings::decode`] reads it back where the service starts. Both go through the same parser line by line, so
+//! what was accepted when the image was made means the same on the device, and a line that is not understood is
+//! never skipped. Pure: no system call. Read by the compiler and by `s6rc-run`.
 
 pub mod host;
 mod names;
@@ -17,9 +17,15 @@ pub use names::{capability_name, limit_name};
 use alloc::vec::Vec;
 use sys::process::Resource;
 
-/// The first line of an encoded file; another one is refused.
+/// The first line of a generated `run`; the token becomes the path of the binary when the file is written.
+const RUN: &[u8] = b"#!@SKEG@ s6rc-run\n";
+/// The first line of a generated `finish`.
+const FINISH: &[u8] = b"#!@SKEG@ s6rc-finish\n";
+/// The second line of a generated script; another one is refused.
 const HEADER: &[u8] = b"skeg settings 1";
-/// What comes before the words of the command, at the end of an encoded file.
+/// Where a cgroup lies whose definition gives no path: below this, by the service's name.
+const CGROUPS: &[u8] = b"skeg/";
+/// What comes before the words of the command, at the end of a generated `run`.
 const COMMAND: &[u8] = b"command";
 /// Lines of one file, at the most.
 pub const MAX_LINES: u32 = 256;
@@ -83,7 +89,7 @@ impl Setting {
 
     /// Whether the file must say something: the others mean something when empty.
     const fn needs_a_line(self) -> bool {
-        !matches!(self, Self::Groups | Self::NoNewPrivs | Self::Capabilities)
+        !matches!(self, Self::Groups | Self::Cgroup | Self::NoNewPrivs | Self::Capabilities)
     }
 }
 
@@ -118,7 +124,7 @@ pub enum Wrong {
     NotALimit,
     /// The soft limit is above the hard one.
     SoftAboveHard,
-    /// This limit, capability or cgroup file comes twice.
+    /// This limit, capability or value of a cgroup comes twice.
     Twice,
     /// No capability has this name.
     NoSuchCapability,
@@ -180,7 +186,7 @@ pub struct Limit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup<'a> {
     /// Relative to the root of the cgroup2 hierarchy.
-    pub path: &'a [u8],
+    pub path: Vec<u8>,
     /// Files and what is written into them, in order.
     pub files: Vec<(&'a [u8], &'a [u8])>,
 }
@@ -208,7 +214,7 @@ pub struct Settings<'a> {
     pub capabilities: Option<u64>,
     /// The program and its arguments that stand in for the `run` file.
     pub command: Option<Vec<&'a [u8]>>,
-    /// The lines as they came, for [`Settings::encode`].
+    /// The lines as they came, for [`Settings::run`].
     lines: Vec<(Setting, &'a [u8])>,
 }
 
@@ -257,6 +263,16 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// Gives a cgroup without a path the one that the service's name gives it. Call it when all files have been added.
+    pub fn name_cgroup(&mut self, name: &'a [u8], report: &mut dyn FnMut(Fault<'a>)) {
+        let Some(cgroup) = self.cgroup.as_mut().filter(|c| c.path.is_empty()) else { return };
+        cgroup.path.extend_from_slice(CGROUPS);
+        cgroup.path.extend_from_slice(name);
+        if !is_cgroup(&cgroup.path) {
+            report(Fault { setting: Setting::Cgroup, line: 0, text: name, wrong: Wrong::NotACgroup });
+        }
+    }
+
     /// Sets the command that stands in for `run`: the words of an execline line, at least one.
     pub fn set_command(&mut self, words: Vec<&'a [u8]>) {
         self.command = Some(words);
@@ -269,6 +285,9 @@ impl<'a> Settings<'a> {
             Setting::Groups => self.groups.get_or_insert_default().clear(),
             Setting::Capabilities => self.capabilities = Some(0),
             Setting::NoNewPrivs => self.no_new_privs = true,
+            Setting::Cgroup => {
+                self.cgroup.get_or_insert_with(|| Cgroup { path: Vec::new(), files: Vec::new() });
+            }
             _ => {}
         }
     }
@@ -310,14 +329,19 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The first line is the path, the others are files with their values.
+    /// `path PATH`, or a file with its value.
     fn add_cgroup_line(&mut self, line: &'a [u8]) -> Result<(), (&'a [u8], Wrong)> {
-        let Some(cgroup) = &mut self.cgroup else {
-            // Also after a path that is refused: what follows is still looked at as files.
-            self.cgroup = Some(Cgroup { path: line, files: Vec::new() });
-            return parse_cgroup(line);
-        };
+        let cgroup = self.cgroup.get_or_insert_with(|| Cgroup { path: Vec::new(), files: Vec::new() });
         let (file, value) = split_word(line);
+        if file == b"path" {
+            // It is written from `path`, given or not.
+            self.lines.pop();
+            if !cgroup.path.is_empty() {
+                return Err((line, Wrong::SecondValue));
+            }
+            cgroup.path.extend_from_slice(value);
+            return if is_cgroup(value) { Ok(()) } else { Err((value, Wrong::NotACgroup)) };
+        }
         let ours =
             [&b"cgroup.procs"[..], b"cgroup.threads", b"cgroup.kill", b"cgroup.type", b"cgroup.freeze"];
         let plain = file.contains(&b'.') && !file.contains(&b'/') && !file.starts_with(b".");
@@ -335,18 +359,13 @@ impl<'a> Settings<'a> {
         Ok(())
     }
 
-    /// The bytes of the file `settings`. Call it only when there was no fault.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::from(HEADER);
-        bytes.push(b'\n');
+    /// The bytes of the generated `run`. Call it only when there was no fault.
+    pub fn run(&self) -> Vec<u8> {
+        let mut bytes = [RUN, HEADER, b"\n"].concat();
         for (setting, line) in &self.lines {
-            bytes.extend_from_slice(setting.name().as_bytes());
-            if !line.is_empty() {
-                bytes.push(b' ');
-                bytes.extend_from_slice(line);
-            }
-            bytes.push(b'\n');
+            push_line(&mut bytes, *setting, &[line]);
         }
+        self.push_path(&mut bytes);
         if let Some(command) = &self.command {
             bytes.extend_from_slice(COMMAND);
             bytes.push(b'\n');
@@ -358,12 +377,28 @@ impl<'a> Settings<'a> {
         bytes
     }
 
-    /// Reads the bytes of a file `settings`; the line that is not understood, if any.
+    /// The bytes of the generated `finish`; none where the service needs none.
+    pub fn finish(&self) -> Option<Vec<u8>> {
+        self.cgroup.as_ref()?;
+        let mut bytes = [FINISH, HEADER, b"\n"].concat();
+        self.push_path(&mut bytes);
+        Some(bytes)
+    }
+
+    /// The cgroup's path.
+    fn push_path(&self, bytes: &mut Vec<u8>) {
+        if let Some(cgroup) = &self.cgroup {
+            push_line(bytes, Setting::Cgroup, &[b"path ", &cgroup.path]);
+        }
+    }
+
+    /// Reads the bytes of a generated script; the line that is not understood, if any.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, &'a [u8]> {
         let mut settings = Self::new();
-        let (first, mut rest) = split_line(bytes);
-        if first != HEADER {
-            return Err(first);
+        let (_, rest) = split_line(bytes);
+        let (header, mut rest) = split_line(rest);
+        if header != HEADER {
+            return Err(header);
         }
         while !rest.is_empty() {
             let (line, after) = split_line(rest);
@@ -371,7 +406,7 @@ impl<'a> Settings<'a> {
             if line == COMMAND {
                 let words = rest.strip_suffix(b"\0").ok_or(line)?;
                 settings.command = Some(words.split(|b| *b == 0).collect());
-                return Ok(settings);
+                break;
             }
             let (name, value) = split_word(line);
             let setting = Setting::from_name(name).ok_or(line)?;
@@ -381,7 +416,10 @@ impl<'a> Settings<'a> {
                 settings.add_line(setting, value).map_err(|_| line)?;
             }
         }
-        Ok(settings)
+        match &settings.cgroup {
+            Some(cgroup) if cgroup.path.is_empty() => Err(b"cgroup"),
+            _ => Ok(settings),
+        }
     }
 }
 
@@ -407,6 +445,18 @@ fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
     let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
     let (word, rest) = line.split_at_checked(end).unwrap_or_default();
     (word, rest.trim_ascii())
+}
+
+/// `NAME PIECES`, or the name alone.
+fn push_line(bytes: &mut Vec<u8>, setting: Setting, pieces: &[&[u8]]) {
+    bytes.extend_from_slice(setting.name().as_bytes());
+    if pieces.iter().any(|piece| !piece.is_empty()) {
+        bytes.push(b' ');
+    }
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
+    bytes.push(b'\n');
 }
 
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
@@ -487,13 +537,18 @@ fn parse_limit(line: &[u8]) -> Result<Limit, (&[u8], Wrong)> {
     if above { Err((line, Wrong::SoftAboveHard)) } else { Ok(Limit { resource, soft, hard }) }
 }
 
-fn parse_cgroup(path: &[u8]) -> Result<(), (&[u8], Wrong)> {
-    // A name of the kernel's own files can't be one, and `cgroup.` begins most of them.
-    let bad = |part: &[u8]| {
-        part.is_empty() || part == b"." || part == b".." || part.len() > 255 || part.starts_with(b"cgroup.")
+/// Whether this is a plain relative path, as it stands in a line. A name of the kernel's own files can't be in it:
+/// `cgroup.` begins most of them.
+fn is_cgroup(path: &[u8]) -> bool {
+    let good = |part: &[u8]| {
+        !part.is_empty()
+            && part != b"."
+            && part != b".."
+            && part.len() <= 255
+            && !part.starts_with(b"cgroup.")
     };
-    if path.len() > 1024 || path.iter().any(u8::is_ascii_whitespace) || path.split(|b| *b == b'/').any(bad) {
-        return Err((path, Wrong::NotACgroup));
-    }
-    Ok(())
+    path.len() <= 1024
+        && path.trim_ascii().len() == path.len()
+        && !path.iter().any(|b| *b < b' ' || *b == 0x7f)
+        && path.split(|b| *b == b'/').all(good)
 }

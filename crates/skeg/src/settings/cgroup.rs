@@ -36,23 +36,24 @@ pub fn join(service: Service<'_>, wanted: &Cgroup<'_>) -> Result<(), u8> {
         for (file, _) in &wanted.files {
             let controller = file.split(|b| *b == b'.').next().unwrap_or_default();
             enable(&group, controller).map_err(|e| {
-                let what = [b"enable the controller ", controller, b" above ", wanted.path];
+                let what = [b"enable the controller ", controller, b" above ", &wanted.path];
                 service.failed(SETTING, &what, e)
             })?;
         }
         group = enter(&group, part)
-            .map_err(|e| service.failed(SETTING, &[b"make ", part, b" of ", wanted.path], e))?;
+            .map_err(|e| service.failed(SETTING, &[b"make ", part, b" of ", &wanted.path], e))?;
     }
     if fs::access(&group, c"cgroup.kill", 0).is_err() {
         let why: &[u8] = b"this kernel can't empty a cgroup (it needs Linux 5.14)";
         return Err(service.refuse(SETTING, &[why]));
     }
-    empty(&group).map_err(|e| service.failed(SETTING, &[b"empty ", wanted.path, b" before the start"], e))?;
+    empty(&group)
+        .map_err(|e| service.failed(SETTING, &[b"empty ", &wanted.path, b" before the start"], e))?;
     for (file, value) in &wanted.files {
         write(&group, file, value)
             .map_err(|e| service.failed(SETTING, &[b"write '", value, b"' to ", file], e))?;
     }
-    write(&group, b"cgroup.procs", b"0").map_err(|e| service.failed(SETTING, &[b"join ", wanted.path], e))
+    write(&group, b"cgroup.procs", b"0").map_err(|e| service.failed(SETTING, &[b"join ", &wanted.path], e))
 }
 
 /// Kills what is left in the group, waits until it is empty, and takes it away.
@@ -64,10 +65,10 @@ pub fn leave(service: Service<'_>, wanted: &Cgroup<'_>) -> Result<(), u8> {
         let group = match fs::open_dir(&parent, &name) {
             // It was never made.
             Err(Errno::NOENT) => return Ok(()),
-            other => other.map_err(|e| service.failed(SETTING, &[wanted.path], e))?,
+            other => other.map_err(|e| service.failed(SETTING, &[&wanted.path], e))?,
         };
         if parts.peek().is_none() {
-            empty(&group).map_err(|e| service.failed(SETTING, &[b"empty ", wanted.path], e))?;
+            empty(&group).map_err(|e| service.failed(SETTING, &[b"empty ", &wanted.path], e))?;
             // It may hold groups that the service made; the next start uses it again then.
             let _ = fs::rmdir(&parent, &name);
             return Ok(());

@@ -24,7 +24,10 @@ fn every_setting_comes_back_from_its_encoding() {
     let (mut settings, faults) = read(&[
         (Setting::User, "# who\nwww:web\n"),
         (Setting::Groups, "video 44\n\naudio\n"),
-        (Setting::Cgroup, "skeg/web\nmemory.max 67108864\nio.max 8:0 rbps=1 wbps=2\nio.max 8:16 rbps=1\n"),
+        (
+            Setting::Cgroup,
+            "memory.max 67108864\nio.max 8:0 rbps=1 wbps=2\nio.max 8:16 rbps=1\n path a/web \n",
+        ),
         (Setting::Rlimits, "nofile 64 128\ncore 0\nas unlimited\nstack - 8388608\n"),
         (Setting::OomScore, "-500"),
         (Setting::Nice, " 7 \n"),
@@ -34,12 +37,12 @@ fn every_setting_comes_back_from_its_encoding() {
     ]);
     assert_eq!(faults, []);
     settings.set_command(vec![b"httpd", b"-f", b"", b"a\nb"]);
-    let bytes = settings.encode();
+    let bytes = settings.run();
     for s in [&settings, &Settings::decode(&bytes).unwrap()] {
         assert_eq!(s.user, Some(User { user: b"www", group: Some(b"web") }));
         assert_eq!(s.groups.as_deref(), Some(&[&b"video"[..], b"44", b"audio"][..]));
         let cgroup = s.cgroup.as_ref().unwrap();
-        assert_eq!(cgroup.path, b"skeg/web");
+        assert_eq!(cgroup.path, b"a/web");
         assert_eq!(cgroup.files[1], (&b"io.max"[..], &b"8:0 rbps=1 wbps=2"[..]));
         let limits: Vec<_> = s.limits.iter().map(|l| (limit_name(l.resource), l.soft, l.hard)).collect();
         assert_eq!(
@@ -62,10 +65,10 @@ fn every_setting_comes_back_from_its_encoding() {
 fn an_empty_list_is_not_the_same_as_no_list() {
     let (settings, faults) = read(&[(Setting::Groups, "# none\n"), (Setting::Capabilities, "")]);
     assert_eq!(faults, []);
-    let bytes = settings.encode();
+    let bytes = settings.run();
     let back = Settings::decode(&bytes).unwrap();
     assert_eq!((back.groups, back.capabilities), (Some(vec![]), Some(0)));
-    assert!(Settings::decode(b"skeg settings 1\n").unwrap().groups.is_none());
+    assert!(Settings::decode(b"#!x\nskeg settings 1\n").unwrap().groups.is_none());
     assert!(Settings::new().is_empty() && !settings.is_empty());
 }
 
@@ -95,12 +98,14 @@ fn what_is_malformed_is_refused_with_its_line() {
     assert_eq!(fault(Rlimits, "core 1k"), (1, "1k", Wrong::NotALimit));
     assert_eq!(fault(Rlimits, "core 2 1"), (1, "core 2 1", Wrong::SoftAboveHard));
     assert_eq!(fault(Rlimits, "core 1\ncore 2"), (2, "core 2", Wrong::Twice));
-    for path in ["/a", "a/", "a//b", "../a", "a/./b", "a b", "cgroup.procs"] {
-        assert_eq!(fault(Cgroup, path), (1, path, Wrong::NotACgroup));
+    for path in ["/a", "a/", "a//b", "../a", "a/./b", "cgroup.procs"] {
+        let line = format!("path {path}");
+        assert_eq!(fault(Cgroup, &line), (1, path, Wrong::NotACgroup));
     }
-    assert_eq!(fault(Cgroup, "a\ncgroup.procs 1"), (2, "cgroup.procs", Wrong::NotACgroupFile));
-    assert_eq!(fault(Cgroup, "a\n../b.max 1"), (2, "../b.max", Wrong::NotACgroupFile));
-    assert_eq!(fault(Cgroup, "a\nmemory.max"), (2, "memory.max", Wrong::CgroupFileWithoutValue));
+    assert_eq!(fault(Cgroup, "path a\npath b"), (2, "path b", Wrong::SecondValue));
+    assert_eq!(fault(Cgroup, "\ncgroup.procs 1"), (2, "cgroup.procs", Wrong::NotACgroupFile));
+    assert_eq!(fault(Cgroup, "path a\n../b.max 1"), (2, "../b.max", Wrong::NotACgroupFile));
+    assert_eq!(fault(Cgroup, "path a\nmemory.max"), (2, "memory.max", Wrong::CgroupFileWithoutValue));
 }
 
 #[test]
@@ -113,17 +118,37 @@ fn every_fault_of_a_file_is_reported() {
 }
 
 #[test]
+fn a_cgroup_without_a_path_is_named_after_its_service() {
+    let (mut settings, _) = read(&[(Setting::Cgroup, "")]);
+    assert!(Settings::new().finish().is_none());
+    settings.name_cgroup(b"httpd", &mut |f| panic!("{f:?}"));
+    assert_eq!(settings.run(), b"#!@SKEG@ s6rc-run\nskeg settings 1\ncgroup\ncgroup path skeg/httpd\n");
+    let finish = settings.finish().unwrap();
+    assert_eq!(finish, b"#!@SKEG@ s6rc-finish\nskeg settings 1\ncgroup path skeg/httpd\n");
+    assert_eq!(Settings::decode(&finish).unwrap().cgroup.unwrap().path, b"skeg/httpd");
+
+    let mut faults = Vec::new();
+    for name in [&b"two words"[..], b"odd "] {
+        let (mut settings, _) = read(&[(Setting::Cgroup, "pids.max 9")]);
+        settings.name_cgroup(name, &mut |f| faults.push((f.text, f.wrong)));
+    }
+    assert_eq!(faults, [(&b"odd "[..], Wrong::NotACgroup)]);
+}
+
+#[test]
 fn an_encoding_that_is_not_understood_is_refused() {
     for bad in [
         &b""[..],
-        b"skeg settings 2\nnice 3\n",
-        b"skeg settings 1\nnicest 3\n",
-        b"skeg settings 1\nnice 30\n",
-        b"skeg settings 1\nnice 3\nnice 4\n",
-        b"skeg settings 1\nuser\n",
-        b"skeg settings 1\n\n",
-        b"skeg settings 1\ncommand\nword-without-its-end",
-        b"skeg settings 1\ncommand\n",
+        b"#!x\nskeg settings 2\nnice 3\n",
+        b"#!x\nskeg settings 1\nnicest 3\n",
+        b"#!x\nskeg settings 1\nnice 30\n",
+        b"#!x\nskeg settings 1\nnice 3\nnice 4\n",
+        b"#!x\nskeg settings 1\nuser\n",
+        b"#!x\nskeg settings 1\n\n",
+        b"skeg settings 1\nnice 3\n",
+        b"#!x\nskeg settings 1\ncgroup\ncgroup pids.max 9",
+        b"#!x\nskeg settings 1\ncommand\nword-without-its-end",
+        b"#!x\nskeg settings 1\ncommand\n",
     ] {
         assert!(Settings::decode(bad).is_err(), "{:?}", core::str::from_utf8(bad));
     }

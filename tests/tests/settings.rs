@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: ISC
+//! Process settings, asked from inside of services: under our scanner and under Debian's.
+//!
+//! The service directories are written by hand, as `crates/source/PROCESS.md` describes them.
+
+use harness::tree::Service;
+use harness::wait::must;
+use harness::{Scanner, Scratch, Suite, process};
+use std::path::{Path, PathBuf};
+
+/// A scratch directory, and where generated scripts and their users' go.
+struct Place {
+    scratch: Scratch,
+    skeg: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { scratch: Scratch::new(), skeg: Suite::skeg().binary().to_owned() }
+    }
+
+    /// A service directory `scan/NAME` with these settings and this script.
+    fn service(&self, name: &str, settings: &str, script: &str) -> Service {
+        let head = format!("#!{} s6rc-run\nskeg settings 1\n", self.skeg.display());
+        self.scratch.file(format!("scan/{name}/run"), format!("{head}{settings}"));
+        self.scratch.file(format!("scan/{name}/run.user"), format!("#!/bin/sh\n{script}\n"));
+        Service::at(self.scratch.at("scan").join(name))
+    }
+
+    /// A finish as it is generated for a cgroup, with the user's own.
+    fn finish(&self, name: &str, cgroup: &str, script: &str) {
+        let head = format!("#!{} s6rc-finish\nskeg settings 1\n", self.skeg.display());
+        self.scratch.file(format!("scan/{name}/finish"), format!("{head}cgroup path {cgroup}\n"));
+        self.scratch.file(format!("scan/{name}/finish.user"), format!("#!/bin/sh\n{script}\n"));
+    }
+
+    /// What a service has written, once it has written it all.
+    #[track_caller]
+    fn told(&self, file: &str) -> String {
+        must(file, || self.scratch.at(file).exists());
+        self.scratch.read(file)
+    }
+}
+
+/// Runs the test on both trees.
+fn on_both(test: impl Fn(&Suite)) {
+    if !rustix::process::geteuid().is_root() {
+        return println!("left out: only root can change user, limits and groups");
+    }
+    match Suite::debian() {
+        Some(debian) => test(&debian),
+        None => println!("left out on the other tree: no s6 here"),
+    }
+    test(&Suite::skeg());
+}
+
+/// A script that tells what its process is like, to a file that appears when it is whole.
+fn tell(to: &Path) -> String {
+    let to = to.display();
+    format!(
+        "umask 000\n\
+        {{ umask; nice; cat /proc/self/oom_score_adj; grep ^0: /proc/self/cgroup\n\
+        echo args: \"$@\"; id -u; id -g; id -G; pwd\n\
+        cat /proc/self/status /proc/self/limits; }} >{to}.new\n\
+        mv {to}.new {to}; exec sleep 1000"
+    )
+}
+
+/// The fields of the line that begins like this.
+#[track_caller]
+fn line<'a>(told: &'a str, start: &str) -> Vec<&'a str> {
+    let line = told.lines().find_map(|l| l.strip_prefix(start));
+    line.unwrap_or_else(|| panic!("no {start}: {told}")).split_whitespace().collect()
+}
+
+/// Where the unified hierarchy is, if it is mounted; none where this process can't make groups.
+fn hierarchy() -> Option<PathBuf> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = table.lines().find(|l| l.contains(" - cgroup2 ") && l.split(' ').nth(3) == Some("/"))?;
+    let root = PathBuf::from(mount.split(' ').nth(4)?);
+    let probe = root.join(format!("skeg-probe-{}", std::process::id()));
+    std::fs::create_dir(&probe).ok()?;
+    let able = probe.join("cgroup.kill").exists();
+    std::fs::remove_dir(&probe).ok()?;
+    able.then_some(root)
+}
+
+#[test]
+fn a_service_gets_user_groups_limits_and_the_rest() {
+    on_both(|tree| {
+        let place = Place::new();
+        let folder = place.scratch.folder("out");
+        std::os::unix::fs::chown(&folder, Some(65534), Some(65534)).expect("chown");
+        let settings = "user 65534:65533\ngroups\ngroups 7 tty\nrlimits nofile 64 128\nrlimits core 0\n\
+            rlimits memlock 65536 -\noom-score 300\nnice 5\numask 027\nno-new-privs\n\
+            capabilities\ncapabilities net_bind_service CAP_KILL\n";
+        let script = tell(&place.scratch.at("out/told")).replacen("umask 000\n", "", 1);
+        place.service("web", settings, &script);
+        let scanner = Scanner::start(&place.scratch, tree);
+        let told = place.told("out/told");
+        let words: Vec<&str> = told.lines().take(3).collect();
+        assert_eq!(words, ["0027", "5", "300"]);
+        assert_eq!(line(&told, "args:"), ["web"]);
+        let home = scanner.dir.join("web");
+        assert!(told.lines().any(|l| l == home.to_str().expect("a path")), "{told}");
+        assert_eq!(line(&told, "Uid:"), ["65534"; 4]);
+        assert_eq!(line(&told, "Gid:"), ["65533"; 4]);
+        assert_eq!(line(&told, "Groups:"), ["5", "7"]);
+        assert_eq!(line(&told, "Max open files"), ["64", "128", "files"]);
+        assert_eq!(line(&told, "Max core file size"), ["0", "0", "bytes"]);
+        assert_eq!(line(&told, "Max locked memory")[0], "65536");
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            assert_eq!(line(&told, set), ["0000000000000420"], "{set}");
+        }
+        assert_eq!(line(&told, "NoNewPrivs:"), ["1"]);
+        // It is the supervisor's child: nothing stands between.
+        let status = scanner.service("web").must("up", |s| s.pid != 0);
+        assert_eq!(line(&told, "Pid:").len(), 1);
+        assert_eq!(process::command_line(status.pid), "sleep 1000");
+    });
+}
+
+#[test]
+fn a_user_gets_the_groups_that_the_device_gives_it_and_no_capability() {
+    on_both(|tree| {
+        let place = Place::new();
+        let folder = place.scratch.folder("out");
+        std::os::unix::fs::chown(&folder, Some(33), Some(33)).expect("chown");
+        place.service("web", "user www-data\n", &tell(&place.scratch.at("out/told")));
+        place.service("root", "capabilities\n", &tell(&place.scratch.at("root")));
+        let _scanner = Scanner::start(&place.scratch, tree);
+        let told = place.told("out/told");
+        assert_eq!(line(&told, "Uid:"), ["33"; 4]);
+        assert_eq!(line(&told, "Gid:"), ["33"; 4]);
+        assert_eq!(line(&told, "Groups:"), [""; 0]);
+        assert_eq!(line(&told, "CapEff:"), ["0000000000000000"]);
+        assert_ne!(line(&told, "CapBnd:"), ["0000000000000000"]);
+        let told = place.told("root");
+        assert_eq!(line(&told, "Uid:"), ["0"; 4]);
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            assert_eq!(line(&told, set), ["0000000000000000"], "{set}");
+        }
+    });
+}
+
+#[test]
+fn a_command_needs_no_script_and_no_shell() {
+    on_both(|tree| {
+        let place = Place::new();
+        let told = place.scratch.at("told").display().to_string();
+        let command = format!("nice 3\ncommand\nnice\0-n\x002\0cp\0/proc/self/status\0{told}\0");
+        place.service("plain", &command, "echo must not run");
+        std::fs::remove_file(place.scratch.at("scan/plain/run.user")).expect("remove");
+        let _scanner = Scanner::start(&place.scratch, tree);
+        must("a whole copy", || place.scratch.read("told").contains("nonvoluntary"));
+        assert_eq!(line(&place.scratch.read("told"), "Name:"), ["cp"]);
+    });
+}
+
+#[test]
+fn what_cannot_be_applied_keeps_the_service_from_running() {
+    on_both(|tree| {
+        let cases = [
+            ("user", "user no-such-user\n", "can't apply user: 'no-such-user' is not in /etc/passwd"),
+            ("number", "user 4711\n", "its group must be given: 4711:GROUP"),
+            ("group", "groups\ngroups no-such-group\n", "'no-such-group' is not in /etc/group"),
+            ("cgroup", "cgroup\ncgroup no.such 1\ncgroup path skeg-test/none\n", "can't apply cgroup: "),
+            ("future", "colour red\n", "does not understand the line 'colour red'"),
+            ("limit", "rlimits nofile 1099511627776\n", "can't apply rlimits: nofile: "),
+            ("command", "command\nno-such-program\0", "can't run no-such-program: no such file or directory"),
+        ];
+        let place = Place::new();
+        for (name, settings, _) in &cases {
+            let to = place.scratch.at(format!("ran-{name}"));
+            place.service(name, settings, &format!("touch {}; exec sleep 1000", to.display()));
+        }
+        let scanner = Scanner::start(&place.scratch, tree);
+        for (name, _, message) in &cases {
+            let said = || place.scratch.read("scan.log");
+            let whole = |log: &str| {
+                log.lines().any(|l| l.contains(&format!("service '{name}'")) && l.contains(message))
+            };
+            must(&format!("{name}: {message}: {}", said()), || whole(&said()));
+            scanner.service(name).must("ended with 111", |s| s.wait_status == 111 << 8);
+            assert!(!place.scratch.at(format!("ran-{name}")).exists(), "{name} ran");
+        }
+    });
+}
+
+#[test]
+fn a_stop_empties_the_cgroup() {
+    on_both(|tree| {
+        let Some(root) = hierarchy() else { return println!("left out: no cgroup2 with cgroup.kill here") };
+        let place = Place::new();
+        let top = format!("skeg-test-{}", std::process::id());
+        let path = format!("{top}/web");
+        let out = place.scratch.path().display().to_string();
+        // A daemon that leaves the session and ignores what is polite.
+        let script = format!(
+            "grep ^0: /proc/self/cgroup >{out}/group\n\
+            cat {0}/cgroup.max.depth >{out}/depth\n\
+            setsid sh -c 'trap \"\" TERM HUP; echo $$ >{out}/stray.new; mv {out}/stray.new {out}/stray; \
+            while :; do sleep 1000; done' &\n\
+            exec sleep 1000",
+            root.join(&path).display()
+        );
+        let settings = format!("cgroup\ncgroup cgroup.max.depth 3\ncgroup path {path}\n");
+        let service = place.service("web", &settings, &script);
+        place.finish(
+            "web",
+            &path,
+            &format!("ls {} >{out}/left 2>&1; echo \"$@\" >{out}/ended; exit 0", root.join(&path).display()),
+        );
+        let _scanner = Scanner::start(&place.scratch, tree);
+        let stray: u32 = place.told("stray").trim().parse().expect("a process id");
+        assert_eq!(place.scratch.read("group").trim(), format!("0::/{path}"));
+        assert_eq!(place.scratch.read("depth").trim(), "3");
+        assert!(process::alive(stray));
+        let events = service.listen();
+        service.control(b"d");
+        service.must("down", |s| s.pid == 0 && !s.want_up);
+        drop(events);
+        assert!(!process::alive(stray), "what was left in the cgroup still lives");
+        let ended = place.scratch.read("ended");
+        assert_eq!(ended.split_whitespace().nth(2), Some("web"), "a finish's arguments go through: {ended}");
+        assert!(place.scratch.read("left").contains("No such file"), "the cgroup is still there");
+        assert!(!root.join(&path).exists());
+        // Up again: it is made again.
+        std::fs::remove_file(place.scratch.at("stray")).expect("remove");
+        service.control(b"u");
+        let stray: u32 = place.told("stray").trim().parse().expect("a process id");
+        service.control(b"d");
+        service.must("down", |s| s.pid == 0 && !s.want_up);
+        assert!(!process::alive(stray));
+        std::fs::remove_dir(root.join(&top)).expect("an empty cgroup");
+    });
+}
