@@ -34,7 +34,7 @@ pub const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.
 pub const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 
 /// Flags of every way; those that the targets need to link at all stand in `.cargo/config.toml`.
-const FLAGS: &str = "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0";
+const FLAGS: &str = "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 -Clink-arg=--no-eh-frame-hdr";
 /// What `.cargo/config.toml` says of musl targets: flags from the environment take its place.
 const MUSL: &str = "-Clink-self-contained=no -Crelocation-model=static -Ctarget-feature=+crt-static";
 /// The same for the host's own target: our `_start` instead of the C library's, and no library.
@@ -88,8 +88,9 @@ impl Way {
             command.args(["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"]);
         }
         let flags = if self == Self::Host { HOST } else { MUSL };
+        let script = root().join("targets/no-unwind-tables.ld");
         let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-        command.env(variable, format!("{flags} {FLAGS}"));
+        command.env(variable, format!("{flags} {FLAGS} -Clink-arg=-T{}", script.display()));
         command.arg("--target-dir").arg(crate::command::target().join("device").join(self.name()));
         command
     }
