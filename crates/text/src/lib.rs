@@ -8,6 +8,7 @@
 
 pub mod args;
 mod line;
+pub mod near;
 mod number;
 
 pub use line::Line;

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: ISC
+//! The definitions and their names: who is called what, and whom a list means.
+
+use crate::{HOLDER, Options, RUNNER};
+use alloc::vec::Vec;
+use source::{Bytes, Definition, Fault, List, Model, Name, Type, What};
+
+/// For how many unknown names a near one is looked for: a tree with more has another problem.
+const SUGGESTIONS: u32 = 100;
+
+/// All definitions, the compiler's own among them. A number stands for a place in `definitions`.
+pub struct Names {
+    /// Services and bundles.
+    pub definitions: Vec<Definition>,
+    /// Everything that is wrong.
+    pub faults: Vec<Fault>,
+    sources: Vec<Bytes>,
+    failed: Vec<Bytes>,
+    /// Numbers in the order of their names.
+    order: Vec<u32>,
+    suggestions: u32,
+}
+
+impl Names {
+    /// Takes a model over, adds the two services of our own and reports names that come twice.
+    pub fn new(model: Model, options: &Options<'_>) -> Self {
+        let mut names = Self {
+            definitions: model.definitions,
+            faults: model.faults,
+            sources: model.sources,
+            failed: model.failed,
+            order: Vec::new(),
+            suggestions: SUGGESTIONS,
+        };
+        let internal = names.sources.len();
+        names.definitions.push(crate::emit::runner(RUNNER, internal));
+        names.definitions.push(crate::emit::holder(HOLDER, internal, options.holder_user));
+        names.sort();
+        names
+    }
+
+    /// Sorts the names; a name that comes twice is a fault of the later definition, which is then forgotten.
+    pub fn sort(&mut self) {
+        let definitions = &self.definitions;
+        let mut order: Vec<u32> = (0..definitions.len() as u32).collect();
+        order.sort_unstable_by(|a, b| {
+            let key = |n: u32| definitions.get(n as usize).map(|d| (&d.name, d.source, n));
+            key(*a).cmp(&key(*b))
+        });
+        let mut kept: Vec<u32> = Vec::with_capacity(order.len());
+        for number in order {
+            match kept.last() {
+                Some(last) if self.name(*last) == self.name(number) => {
+                    let first = *last;
+                    if !self
+                        .get(number)
+                        .is_some_and(|d| d.broken && d.files.is_empty() && d.source == usize::MAX)
+                    {
+                        let other = self.get(first).map_or(0, |d| d.source);
+                        let source = self.sources.get(other).cloned().unwrap_or_default();
+                        self.fault(true, number, "", 0, What::Duplicate, &source, b"");
+                        self.break_it(first);
+                    }
+                    if let Some(d) = self.definitions.get_mut(number as usize) {
+                        d.source = usize::MAX;
+                        d.files.clear();
+                    }
+                }
+                _ => kept.push(number),
+            }
+        }
+        self.order = kept;
+    }
+
+    /// A definition.
+    pub fn get(&self, number: u32) -> Option<&Definition> {
+        self.definitions.get(number as usize)
+    }
+
+    /// Its name.
+    pub fn name(&self, number: u32) -> &[u8] {
+        self.get(number).map_or(b"", |d| &d.name)
+    }
+
+    /// What it is.
+    pub fn kind(&self, number: u32) -> Type {
+        self.get(number).map_or(Type::Bundle, |d| d.kind)
+    }
+
+    /// Numbers in the order of their names, each name once.
+    pub fn in_order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Marks a definition as broken.
+    pub fn break_it(&mut self, number: u32) {
+        if let Some(d) = self.definitions.get_mut(number as usize) {
+            d.broken = true;
+        }
+    }
+
+    /// Whether a definition is broken.
+    pub fn is_broken(&self, number: u32) -> bool {
+        self.get(number).is_none_or(|d| d.broken)
+    }
+
+    /// Who is called that.
+    pub fn find(&self, name: &[u8]) -> Option<u32> {
+        let found = self.order.binary_search_by(|n| self.name(*n).cmp(name)).ok()?;
+        self.order.get(found).copied()
+    }
+
+    /// Notes a fault of a definition.
+    #[allow(clippy::too_many_arguments)]
+    pub fn fault(
+        &mut self,
+        grave: bool,
+        number: u32,
+        file: &str,
+        line: u32,
+        what: What,
+        text: &[u8],
+        near: &[u8],
+    ) {
+        let (source, service) = match self.get(number) {
+            Some(d) => (self.sources.get(d.source).cloned(), d.name.clone()),
+            None => (None, Bytes::new()),
+        };
+        self.faults.push(Fault {
+            grave,
+            source: source.unwrap_or_default(),
+            service,
+            file: file.as_bytes().to_vec(),
+            line,
+            what,
+            text: text.to_vec(),
+            near: near.to_vec(),
+        });
+        if grave {
+            self.break_it(number);
+        }
+    }
+
+    /// Notes a fault of one name in a list: file and line are those of the name.
+    pub fn fault_at(&mut self, number: u32, file: &'static str, name: &Name, what: What) {
+        // In a directory the name is itself a file.
+        let mut path = file.as_bytes().to_vec();
+        if name.line == 0 {
+            path.push(b'/');
+            path.extend_from_slice(&name.name);
+        }
+        let near = if what == What::Undefined && self.suggestions > 0 {
+            self.suggestions -= 1;
+            let known = self.order.iter().map(|n| self.name(*n)).filter(|n| !n.starts_with(b"s6rc-"));
+            text_near(&name.name, known)
+        } else {
+            Bytes::new()
+        };
+        self.fault(true, number, "", name.line, what, &name.name, &near);
+        if let Some(fault) = self.faults.last_mut() {
+            fault.file = path;
+        }
+    }
+
+    /// Whom a name in a list means; if nobody, that is a fault, unless the definition of that name is broken: then it
+    /// breaks this one.
+    pub fn resolve(&mut self, number: u32, file: &'static str, name: &Name) -> Option<u32> {
+        let found = self.find(&name.name);
+        if found.is_none() {
+            if self.failed.contains(&name.name) {
+                if self.kind(number) != Type::Bundle {
+                    self.break_it(number);
+                }
+            } else {
+                self.fault_at(number, file, name, What::Undefined);
+            }
+        }
+        found
+    }
+
+    /// A list of a definition, taken out of it.
+    pub fn take(&mut self, number: u32, list: impl Fn(&mut Definition) -> &mut List) -> List {
+        self.definitions.get_mut(number as usize).map(|d| core::mem::take(list(d))).unwrap_or_default()
+    }
+}
+
+fn text_near<'a>(name: &[u8], known: impl Iterator<Item = &'a [u8]>) -> Bytes {
+    source::nearest(name, known).unwrap_or_default().to_vec()
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: ISC
+//! The files of a definition that mean something, and to which types.
+
+use crate::Type;
+
+/// For which types a file means something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct For(u8);
+
+const LONGRUN: u8 = 1;
+const ONESHOT: u8 = 2;
+const BUNDLE: u8 = 4;
+const ATOMIC: u8 = LONGRUN | ONESHOT;
+
+impl For {
+    /// Whether it means something to this type.
+    pub const fn has(self, kind: Type) -> bool {
+        let bit = match kind {
+            Type::Longrun => LONGRUN,
+            Type::Oneshot => ONESHOT,
+            Type::Bundle => BUNDLE,
+        };
+        self.0 & bit != 0
+    }
+}
+
+macro_rules! known {
+    ($($id:ident $name:literal $for:expr,)*) => {
+        /// A known file.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Known { $(#[doc = $name] $id,)* }
+        /// Every known file.
+        pub const ALL: &[Known] = &[$(Known::$id,)*];
+        impl Known {
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$id => $name,)* }
+            }
+            /// Which types it means something to.
+            pub const fn types(self) -> For {
+                match self { $(Self::$id => For($for),)* }
+            }
+            /// The known file of that name.
+            pub fn find(name: &[u8]) -> Option<Self> {
+                $(if name == $name.as_bytes() { return Some(Self::$id); })*
+                None
+            }
+        }
+    };
+}
+
+known! {
+    Type "type" ATOMIC | BUNDLE,
+    DependenciesD "dependencies.d" ATOMIC,
+    Up "up" ONESHOT,
+    Run "run" LONGRUN,
+    Down "down" ONESHOT,
+    Dependencies "dependencies" ATOMIC,
+    TimeoutUp "timeout-up" ATOMIC,
+    TimeoutDown "timeout-down" ATOMIC,
+    FlagEssential "flag-essential" ATOMIC | BUNDLE,
+    FlagRecommended "flag-recommended" ATOMIC | BUNDLE,
+    FlagManual "flag-manual" ATOMIC,
+    ContentsD "contents.d" BUNDLE,
+    Contents "contents" BUNDLE,
+    Reload "reload" ONESHOT,
+    Command "command" LONGRUN,
+    Finish "finish" LONGRUN,
+    NotificationFd "notification-fd" LONGRUN,
+    LockFd "lock-fd" LONGRUN,
+    TimeoutKill "timeout-kill" LONGRUN,
+    TimeoutFinish "timeout-finish" LONGRUN,
+    FlagTimeoutKillpg "flag-timeout-killpg" LONGRUN,
+    MaxDeathTally "max-death-tally" LONGRUN,
+    DownSignal "down-signal" LONGRUN,
+    ReloadSignal "reload-signal" LONGRUN,
+    FlagNewpidns "flag-newpidns" LONGRUN,
+    ProducerFor "producer-for" LONGRUN,
+    ConsumerFor "consumer-for" LONGRUN,
+    PipelineName "pipeline-name" LONGRUN,
+    Data "data" LONGRUN,
+    Env "env" LONGRUN,
+    Template "template" LONGRUN,
+    WantsD "wants.d" ATOMIC,
+    AfterD "after.d" ATOMIC,
+    BeforeD "before.d" ATOMIC,
+    RestartWith "restart-with" ATOMIC,
+    ReloadOnChange "reload-on-change" LONGRUN,
+    User "user" LONGRUN,
+    Groups "groups" LONGRUN,
+    Cgroup "cgroup" LONGRUN,
+    Rlimits "rlimits" LONGRUN,
+    OomScore "oom-score" LONGRUN,
+    Nice "nice" LONGRUN,
+    Umask "umask" LONGRUN,
+    NoNewPrivs "no-new-privs" LONGRUN,
+    Capabilities "capabilities" LONGRUN,
+    RestartBackoff "restart-backoff" LONGRUN,
+}
+
+/// Which known files a directory holds, and of what type each entry is.
+#[derive(Default)]
+pub struct Present {
+    /// One bit a file.
+    bits: u64,
+    /// One bit a file: it is a link, or the file system does not tell.
+    unsure: u64,
+    /// One bit a file: it is a directory.
+    directories: u64,
+}
+
+impl Present {
+    /// Notes an entry.
+    pub fn note(&mut self, known: Known, kind: sys::fs::FileType) {
+        let bit = 1u64 << known as u32;
+        self.bits |= bit;
+        match kind {
+            sys::fs::FileType::RegularFile => {}
+            sys::fs::FileType::Directory => self.directories |= bit,
+            _ => self.unsure |= bit,
+        }
+    }
+
+    /// Whether there is such an entry.
+    pub const fn has(&self, known: Known) -> bool {
+        self.bits & 1 << known as u32 != 0
+    }
+
+    /// Whether it is surely a regular file.
+    pub const fn surely_regular(&self, known: Known) -> bool {
+        (self.unsure | self.directories) & 1 << known as u32 == 0
+    }
+}
+
+const _: () = assert!(ALL.len() <= 64);

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: ISC
+//! Process settings and `restart-backoff` of a longrun: the files of `PROCESS.md` into a generated `run`.
+//!
+//! The definition's own script becomes `run.user`; the generated one hands the file `settings` to `s6rc-run`, which
+//! applies it and then executes that script, or the `command`. So no setting depends on whose supervisor runs it.
+
+use crate::Definition;
+use crate::definition::{One, file};
+use crate::fault::What;
+use crate::known::Known;
+use crate::process::{Setting, Settings};
+use alloc::vec::Vec;
+use db::Flags;
+
+/// A generated `run`; `@SKEG@` becomes the path of the binary when the service directory is written.
+pub const RUN: &[u8] = b"#!@SKEG@ s6rc-run\n";
+/// A generated `finish`, for a service with a cgroup.
+const FINISH: &[u8] = b"#!@SKEG@ s6rc-finish\n";
+
+const FILES: [(Known, Setting); 9] = [
+    (Known::User, Setting::User),
+    (Known::Groups, Setting::Groups),
+    (Known::Cgroup, Setting::Cgroup),
+    (Known::Rlimits, Setting::Rlimits),
+    (Known::OomScore, Setting::OomScore),
+    (Known::Nice, Setting::Nice),
+    (Known::Umask, Setting::Umask),
+    (Known::NoNewPrivs, Setting::NoNewPrivs),
+    (Known::Capabilities, Setting::Capabilities),
+];
+
+/// Reads the settings; with any, `run` becomes `run.user` and a generated `run` takes its place.
+pub fn read(one: &mut One<'_, '_>, d: &mut Definition) {
+    backoff(one, d);
+    let contents: Vec<_> =
+        FILES.iter().filter_map(|(known, setting)| Some((*setting, one.bytes(*known)?))).collect();
+    let command = core::mem::take(&mut one.command);
+    let mut settings = Settings::new();
+    for (setting, bytes) in &contents {
+        settings.add_file(*setting, bytes, &mut |fault| {
+            let what = What::Setting(fault.wrong);
+            one.faults.add(true, setting.name().as_bytes(), fault.line, what, fault.text, b"");
+        });
+    }
+    if !command.is_empty() {
+        let words = command.strip_suffix(b"\0").unwrap_or(&command);
+        settings.set_command(words.split(|b| *b == 0).collect());
+    }
+    if settings.is_empty() {
+        return;
+    }
+    d.flags = d.flags.with(Flags::SETTINGS);
+    d.files.push(file("settings", 0o644, settings.encode()));
+    wrap(d, b"run", RUN);
+    if settings.cgroup.is_some() {
+        d.flags = d.flags.with(Flags::CGROUP);
+        wrap(d, b"finish", FINISH);
+    }
+}
+
+/// Puts a generated script in the place of the definition's own, which gets `.user` after its name.
+fn wrap(d: &mut Definition, name: &[u8], generated: &[u8]) {
+    if let Some(own) = d.files.iter_mut().find(|f| f.path == name) {
+        own.path.extend_from_slice(b".user");
+    }
+    let mut script = file("", 0o755, generated.to_vec());
+    script.path = name.to_vec();
+    d.files.push(script);
+}
+
+/// `FIRST MOST`, in milliseconds: the pause after the first death, and the longest that it grows to.
+fn backoff(one: &mut One<'_, '_>, d: &mut Definition) {
+    let Some(bytes) = one.bytes(Known::RestartBackoff) else { return };
+    let mut words = bytes.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
+    let number = |w: Option<&[u8]>| text::parse_u64(w?).ok().and_then(|n| u32::try_from(n).ok());
+    match (number(words.next()), number(words.next()), words.next()) {
+        (Some(first), Some(most), None) if first > 0 && first <= most => {
+            let mut line = text::Digits::decimal(u64::from(first)).as_bytes().to_vec();
+            line.push(b' ');
+            line.extend_from_slice(text::Digits::decimal(u64::from(most)).as_bytes());
+            line.push(b'\n');
+            d.files.push(file("restart-backoff", 0o644, line));
+            d.flags = d.flags.with(Flags::BACKOFF);
+        }
+        _ => one.faults.add(true, b"restart-backoff", 1, What::Backoff, bytes.trim_ascii(), b""),
+    }
+}
