@@ -9,6 +9,9 @@
 extern crate alloc;
 
 mod applet;
+mod compile;
+mod db_query;
+mod fault_words;
 mod init;
 mod live_words;
 mod manager;
@@ -20,7 +23,8 @@ use applet::Applet;
 use sys::start::Strings;
 
 /// Each area's applets.
-static AREAS: &[&[Applet]] = &[init::APPLETS, manager::APPLETS, tree::APPLETS, settings::APPLETS];
+static AREAS: &[&[Applet]] =
+    &[init::APPLETS, compile::APPLETS, db_query::APPLETS, manager::APPLETS, tree::APPLETS, settings::APPLETS];
 
 sys::entry!(main);
 

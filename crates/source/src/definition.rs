@@ -190,11 +190,6 @@ impl One<'_, '_> {
         Known::find(name).is_some_and(|k| self.present.has(k))
     }
 
-    /// Whether the directory has this file.
-    pub fn has(&self, known: Known) -> bool {
-        self.present.has(known)
-    }
-
     /// A known file's bytes, if it is there; what can't be read is a fault and gives none.
     pub fn bytes(&mut self, known: Known) -> Option<Bytes> {
         if !self.present.has(known) {

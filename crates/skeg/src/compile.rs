@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: ISC
+//! `s6-rc-compile`: source directories into an image. The output appears whole, in one step, or not at all.
+
+use crate::applet::{Applet, Call, SYSTEM};
+use crate::{fault_words, words};
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use source::{Fault, What};
+use sys::fs::{Lock, OFlags, RenameFlags};
+use sys::{CBuf, Errno, OwnedFd};
+use text::args::Arg;
+
+/// The applets of this area.
+pub static APPLETS: &[Applet] = &[Applet {
+    name: "s6-rc-compile",
+    about: "compile service definitions into an image",
+    help: HELP,
+    main: compile,
+}];
+
+const HELP: &str = "\
+usage: s6-rc-compile [-v VERBOSITY] [-h USER] [-b] [--replace] [--keep-going] OUT SOURCE...
+
+Compiles every definition in the SOURCE directories into the image OUT. All that is wrong is told at once.
+OUT must not exist; it appears whole or not at all.
+
+  -v, --verbosity N       0: no warnings; 1: warnings (the default); 2: more of them, and a summary
+  -h, --fdholder-user U   the holder of the pipes runs as user U
+  -b, --block             accepted for the reference's sake: nothing waits for a lock here
+  --replace               put the image in the place of an existing OUT
+  --keep-going            leave out what is broken and what depends on it, with warnings
+
+exit codes: 0 compiled; 1 the definitions are wrong; 100 wrong usage; 111 a system call failed
+";
+
+struct Plan {
+    verbosity: u32,
+    holder_user: Option<&'static CStr>,
+    replace: bool,
+    keep_going: bool,
+    out: &'static CStr,
+    sources: Vec<&'static CStr>,
+}
+
+fn parse(call: &Call) -> Result<Plan, u8> {
+    let mut args = call.args();
+    let mut plan = Plan {
+        verbosity: 1,
+        holder_user: None,
+        replace: false,
+        keep_going: false,
+        out: c"",
+        sources: Vec::new(),
+    };
+    while let Some(arg) = args.option().map_err(|e| call.refuse(e))? {
+        match arg {
+            Arg::Short(b'v') | Arg::Long(b"verbosity") => {
+                plan.verbosity = call.number(&mut args, b"verbosity", u32::MAX)?;
+            }
+            Arg::Short(b'h') | Arg::Long(b"fdholder-user") => {
+                plan.holder_user = Some(args.value().map_err(|e| call.refuse(e))?);
+            }
+            Arg::Short(b'b') | Arg::Long(b"block") => {}
+            Arg::Long(b"replace") => plan.replace = true,
+            Arg::Long(b"keep-going") => plan.keep_going = true,
+            other => return Err(call.unknown(other)),
+        }
+    }
+    plan.out = args.operand().ok_or_else(|| call.misused(&[b"where to write, and what to compile?"]))?;
+    while let Some(source) = args.operand() {
+        plan.sources.push(source);
+    }
+    if plan.sources.is_empty() {
+        return Err(call.misused(&[b"which source directories?"]));
+    }
+    if let Some(user) = plan.holder_user {
+        let mut settings = source::process::Settings::new();
+        let mut wrong = false;
+        settings.add_file(source::process::Setting::User, user.to_bytes(), &mut |_| wrong = true);
+        if wrong {
+            return Err(call.misused(&[b"'", user.to_bytes(), b"' is no user"]));
+        }
+    }
+    Ok(plan)
+}
+
+fn compile(call: &mut Call) -> u8 {
+    match parse(call).and_then(|plan| carry_out(call, &plan)) {
+        Ok(()) => 0,
+        Err(code) => code,
+    }
+}
+
+fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
+    let place = Place::open(call, plan.out)?;
+    if !plan.replace && sys::fs::lstat(&place.dir, &place.name).is_ok() {
+        return Err(place.taken(call));
+    }
+    let model = source::read(&plan.sources);
+    let options =
+        compile::Options { keep_going: plan.keep_going, holder_user: plan.holder_user.map(CStr::to_bytes) };
+    let compiled = compile::compile(model, &options);
+    report(call, plan, &compiled.faults);
+    let Some(image) = compiled.image else {
+        let system = compiled.faults.iter().any(|f| f.grave && matches!(f.what, What::Read(_)));
+        return Err(if system { SYSTEM } else { 1 });
+    };
+    let db = match db::Db::check(&image) {
+        Ok(db) => db,
+        Err(error) => {
+            let mut line = text::Line::<256>::new();
+            fault_words::put_corrupt(&mut line, error);
+            words::complain(call.name, &[b"a bug: the image that was made is not valid: ", line.as_bytes()]);
+            return Err(SYSTEM);
+        }
+    };
+    place.write(call, &image, plan.replace)?;
+    if plan.verbosity >= 2 {
+        let mut line = text::Line::<512>::new();
+        line.put(b"compiled ").num(db.longruns() as u64).put(b" longruns, ");
+        line.num((db.len() - db.longruns()) as u64).put(b" oneshots and ").num(db.bundles().len() as u64);
+        line.put(b" bundles into ").put_quoted(plan.out.to_bytes()).put(b", ").num(image.len() as u64);
+        line.put(b" bytes");
+        words::complain(call.name, &[line.as_bytes()]);
+    }
+    Ok(())
+}
+
+/// Tells every fault, in one write.
+fn report(call: &Call, plan: &Plan, faults: &[Fault]) {
+    let mut all = Vec::new();
+    for fault in faults {
+        let quiet = match fault.what {
+            What::Twice => 2,
+            _ => 1,
+        };
+        if fault.grave || plan.verbosity >= quiet {
+            fault_words::put_fault(&mut all, call.name, fault);
+        }
+    }
+    if !all.is_empty() {
+        let _ = sys::fs::write_all(sys::stderr(), &all);
+    }
+}
+
+/// Where an image goes.
+pub struct Place {
+    dir: OwnedFd,
+    name: CBuf<256>,
+    /// The name it has until it is whole: `.NAME.new`.
+    aside: CBuf<256>,
+    path: &'static CStr,
+}
+
+impl Place {
+    /// Opens the directory that is to hold it.
+    pub fn open(call: &Call, path: &'static CStr) -> Result<Self, u8> {
+        let bytes = path.to_bytes();
+        let end = bytes.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+        let bytes = bytes.get(..end).unwrap_or_default();
+        let cut = bytes.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
+        let (parent, name) = bytes.split_at_checked(cut).unwrap_or_default();
+        let too_long = || call.failed(&[b"write ", path.to_bytes()], Errno::NAMETOOLONG);
+        if name.is_empty() {
+            return Err(call.misused(&[b"'", path.to_bytes(), b"' is no name for a file"]));
+        }
+        let parent = sys::Path::from_pieces(&[if parent.is_empty() { b"." } else { parent }]);
+        let parent = parent.map_err(|_| too_long())?;
+        let dir = sys::fs::open_dir(sys::CWD, &parent)
+            .map_err(|e| call.failed(&[b"open the directory ", parent.as_bytes()], e))?;
+        let name = CBuf::from_pieces(&[name]).map_err(|_| too_long())?;
+        // A name that leaves no room for dot and ending shares one with its like.
+        let aside = CBuf::from_pieces(&[b".", name.as_bytes(), b".new"])
+            .or_else(|_| CBuf::from_pieces(&[b".skeg.new"]))
+            .map_err(|_| too_long())?;
+        Ok(Self { dir, name, aside, path })
+    }
+
+    fn taken(&self, call: &Call) -> u8 {
+        words::complain(
+            call.name,
+            &[
+                b"can't write ",
+                self.path.to_bytes(),
+                b": it exists already (--replace puts the new one there)",
+            ],
+        );
+        SYSTEM
+    }
+
+    /// Writes the image aside, syncs it, renames it, syncs the directory.
+    pub fn write(&self, call: &Call, image: &[u8], replace: bool) -> Result<(), u8> {
+        let file = self.aside(call)?;
+        let outcome = self.fill(&file, image, replace);
+        if let Err(e) = outcome {
+            let _ = sys::fs::unlink(&self.dir, &self.aside);
+            if e == Errno::EXIST {
+                return Err(self.taken(call));
+            }
+            return Err(call.failed(&[b"write ", self.path.to_bytes()], e));
+        }
+        sys::fs::fsync(&self.dir)
+            .map_err(|e| call.failed(&[b"sync the directory of ", self.path.to_bytes()], e))
+    }
+
+    /// The file aside, locked: what a killed compiler left is taken over, what a living one writes is not.
+    fn aside(&self, call: &Call) -> Result<OwnedFd, u8> {
+        for _ in 0..8 {
+            let file =
+                sys::fs::open(&self.dir, &self.aside, OFlags::RDWR | OFlags::CREATE, 0o644).map_err(|e| {
+                    call.failed(&[b"make ", self.aside.as_bytes(), b" beside ", self.path.to_bytes()], e)
+                })?;
+            if sys::fs::ofd_lock(&file, Lock::Exclusive).is_err() {
+                words::complain(call.name, &[b"another s6-rc-compile is writing ", self.path.to_bytes()]);
+                return Err(SYSTEM);
+            }
+            // Between the two calls another one may have finished: then this is its output, and the name is free.
+            let (Ok(held), Ok(named)) = (sys::fs::fstat(&file), sys::fs::lstat(&self.dir, &self.aside))
+            else {
+                continue;
+            };
+            if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino) {
+                return Ok(file);
+            }
+        }
+        Err(call.failed(&[b"make ", self.aside.as_bytes()], Errno::BUSY))
+    }
+
+    fn fill(&self, file: &OwnedFd, image: &[u8], replace: bool) -> sys::Result<()> {
+        sys::fs::ftruncate(file, 0)?;
+        sys::fs::write_all(file, image)?;
+        sys::fs::fsync(file)?;
+        if replace {
+            return sys::fs::rename(&self.dir, &self.aside, &self.dir, &self.name);
+        }
+        let flags = RenameFlags::NOREPLACE;
+        match sys::fs::rename_with(&self.dir, &self.aside, &self.dir, &self.name, flags) {
+            // Not every file system can: a link can't replace anything either.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                sys::fs::link(&self.dir, &self.aside, &self.dir, &self.name)?;
+                sys::fs::unlink(&self.dir, &self.aside)
+            }
+            other => other,
+        }
+    }
+}

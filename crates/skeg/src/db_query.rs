@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: ISC
+//! `s6-rc-db`: questions to an image. It is mapped, never parsed; the answer is one write.
+
+use crate::applet::{Applet, Call, USAGE};
+use crate::{fault_words, words};
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use db::{Corrupt, Db, Direction, Flags, Kind, ServiceId, Target};
+use sys::Errno;
+use text::args::Arg;
+
+/// The applets of this area.
+pub static APPLETS: &[Applet] =
+    &[Applet { name: "s6-rc-db", about: "query an image", help: HELP, main: main }];
+
+const HELP: &str = "\
+usage: s6-rc-db [-u | -d] [-l LIVE] [-c IMAGE] [-b] [-E | -e] COMMAND...
+
+  -u, --up, -d, --down        the data for the way up (the default) or down
+  -l, --livedir LIVE          ask the image in use in LIVE (default /run/s6-rc)
+  -c, --compiled IMAGE        ask this image
+  -b, --block                 accepted for the reference's sake: an image never changes, so nothing waits
+  -E, --with-essentials       show essential services (the default)
+  -e, --without-essentials    do not
+
+commands:
+  help                              this text
+  check                             whether the image is sound
+  list all|services|oneshots|longruns|bundles
+  type NAME                         oneshot, longrun or bundle
+  timeout SERVICE                   in milliseconds; 0 = none
+  contents BUNDLE                   the services in a bundle
+  dependencies NAME...              what it needs (-d: what needs it), directly
+  pipeline LONGRUN                  its pipeline, as PRODUCER/CONSUMER lines
+  script ONESHOT                    its command line, each word with a zero byte after it
+  flags SERVICE                     in hexadecimal: 1 essential, 2 recommended
+  atomics NAME...                   the services that these names stand for
+  all-dependencies NAME...          everything that must be up (-d: down) with these
+
+exit codes: 0; 3 no such name; 4 the image is not valid; 5 a name of the wrong type; 100 wrong usage;
+111 a system call failed
+";
+
+/// No such name.
+const UNKNOWN: u8 = 3;
+/// The image is not valid.
+const INVALID: u8 = 4;
+/// A name of the wrong type.
+const WRONG_TYPE: u8 = 5;
+
+struct Query {
+    direction: Direction,
+    live: &'static CStr,
+    compiled: Option<&'static CStr>,
+    hide_essential: bool,
+    command: &'static [u8],
+    names: Vec<&'static CStr>,
+}
+
+fn parse(call: &Call) -> Result<Query, u8> {
+    let mut args = call.args();
+    let mut query = Query {
+        direction: Direction::Up,
+        live: c"/run/s6-rc",
+        compiled: None,
+        hide_essential: false,
+        command: b"",
+        names: Vec::new(),
+    };
+    while let Some(arg) = args.option().map_err(|e| call.refuse(e))? {
+        match arg {
+            Arg::Short(b'u') | Arg::Long(b"up") => query.direction = Direction::Up,
+            Arg::Short(b'd') | Arg::Long(b"down") => query.direction = Direction::Down,
+            Arg::Short(b'b') | Arg::Long(b"block") => {}
+            Arg::Short(b'E') | Arg::Long(b"with-essentials") => query.hide_essential = false,
+            Arg::Short(b'e') | Arg::Long(b"without-essentials") => query.hide_essential = true,
+            Arg::Short(b'l') | Arg::Long(b"livedir") => {
+                query.live = args.value().map_err(|e| call.refuse(e))?
+            }
+            Arg::Short(b'c') | Arg::Long(b"compiled") => {
+                query.compiled = Some(args.value().map_err(|e| call.refuse(e))?);
+            }
+            other => return Err(call.unknown(other)),
+        }
+    }
+    query.command = args.operand().ok_or_else(|| call.misused(&[b"which command?"]))?.to_bytes();
+    while let Some(name) = args.operand() {
+        query.names.push(name);
+    }
+    let wants_name = match query.command {
+        b"help" | b"check" => false,
+        b"list" | b"type" | b"timeout" | b"contents" | b"dependencies" | b"pipeline" | b"script"
+        | b"flags" | b"atomics" | b"all-dependencies" => true,
+        other => return Err(call.misused(&[b"unknown command '", other, b"'"])),
+    };
+    if wants_name && query.names.is_empty() {
+        return Err(call.misused(&[b"'", query.command, b"' needs a name"]));
+    }
+    Ok(query)
+}
+
+/// The bytes of the image at a path, mapped for as long as the process lives.
+pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
+    let shown = path.to_bytes();
+    let file =
+        sys::fs::open_read(sys::CWD, path).map_err(|e| call.failed(&[b"open the image ", shown], e))?;
+    let stat = sys::fs::fstat(&file).map_err(|e| call.failed(&[b"look at the image ", shown], e))?;
+    if sys::fs::FileType::from_raw_mode(stat.st_mode as _) == sys::fs::FileType::Directory {
+        words::complain(
+            call.name,
+            &[
+                shown,
+                b" is a directory: a database that s6-rc compiled? skeg compiles the source into one file",
+            ],
+        );
+        return Err(INVALID);
+    }
+    let length = usize::try_from(stat.st_size).unwrap_or(0);
+    let map = sys::mm::MappedFile::new(&file, length);
+    Ok(map.map_err(|e| call.failed(&[b"map the image ", shown], e))?.leak())
+}
+
+/// Says why an image is refused; the exit code.
+pub fn refuse_image(call: &Call, path: &CStr, error: Corrupt) -> u8 {
+    let mut line = text::Line::<256>::new();
+    fault_words::put_corrupt(&mut line, error);
+    words::complain(call.name, &[b"the image ", path.to_bytes(), b" is not valid: ", line.as_bytes()]);
+    INVALID
+}
+
+fn main(call: &mut Call) -> u8 {
+    match parse(call).and_then(|query| answer(call, &query)) {
+        Ok(()) => 0,
+        Err(code) => code,
+    }
+}
+
+fn answer(call: &Call, query: &Query) -> Result<(), u8> {
+    if query.command == b"help" {
+        return exit(call.print_help());
+    }
+    let live;
+    let path = match query.compiled {
+        Some(path) => path,
+        None => {
+            live = sys::Path::from_pieces(&[query.live.to_bytes(), b"/image"])
+                .map_err(|_| call.failed(&[b"open ", query.live.to_bytes()], Errno::NAMETOOLONG))?;
+            live.as_c()
+        }
+    };
+    let bytes = map(call, path)?;
+    let opened = if query.command == b"check" { Db::check(bytes) } else { Db::open(bytes) };
+    let db = opened.map_err(|error| refuse_image(call, path, error))?;
+    let asked = Asked { call, query, db, out: Vec::with_capacity(512) };
+    asked.answer()
+}
+
+const fn exit(code: u8) -> Result<(), u8> {
+    if code == 0 { Ok(()) } else { Err(code) }
+}
+
+struct Asked<'a> {
+    call: &'a Call,
+    query: &'a Query,
+    db: Db<'static>,
+    out: Vec<u8>,
+}
+
+impl Asked<'_> {
+    fn answer(mut self) -> Result<(), u8> {
+        match self.query.command {
+            b"list" => self.list()?,
+            b"type" => self.kind()?,
+            b"timeout" => self.timeout()?,
+            b"contents" => self.contents()?,
+            b"dependencies" | b"atomics" | b"all-dependencies" => self.union()?,
+            b"pipeline" => self.pipeline()?,
+            b"script" => self.script()?,
+            b"flags" => self.flags()?,
+            _ => {}
+        }
+        sys::fs::write_all(sys::stdout(), &self.out)
+            .map_err(|e| self.call.failed(&[b"write to standard output"], e))
+    }
+
+    fn line(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+        self.out.push(b'\n');
+    }
+
+    /// A service's name, unless it is not to be shown.
+    fn show(&mut self, id: ServiceId) {
+        if !(self.query.hide_essential && self.db.flags(id).has(Flags::ESSENTIAL)) {
+            self.line(self.db.name(id));
+        }
+    }
+
+    fn find(&self, name: &CStr) -> Result<Target, u8> {
+        self.db.lookup(name.to_bytes()).ok_or_else(|| {
+            let services = self.db.services().map(|id| self.db.name(id));
+            let all = services.chain(self.db.bundles().map(|id| self.db.bundle_name(id)));
+            let near = text::near::nearest(name.to_bytes(), all);
+            let mut pieces: heapless::Vec<&[u8], 8> = heapless::Vec::new();
+            let _ = pieces.extend_from_slice(&[b"no service or bundle is named '", name.to_bytes(), b"'"]);
+            if let Some(near) = near {
+                let _ = pieces.extend_from_slice(&[b" (did you mean '", near, b"'?)"]);
+            }
+            words::complain(self.call.name, &pieces);
+            UNKNOWN
+        })
+    }
+
+    fn first(&self) -> &'static CStr {
+        self.query.names.first().copied().unwrap_or(c"")
+    }
+
+    fn wrong_type(&self, name: &CStr, is: &[u8]) -> u8 {
+        words::complain(self.call.name, &[b"'", name.to_bytes(), b"' has the wrong type: ", is]);
+        WRONG_TYPE
+    }
+
+    /// The first name, which must be an atomic service.
+    fn atomic(&self) -> Result<ServiceId, u8> {
+        let name = self.first();
+        match self.find(name)? {
+            Target::Service(id) => Ok(id),
+            Target::Bundle(_) => Err(self.wrong_type(name, b"bundle")),
+        }
+    }
+
+    fn list(&mut self) -> Result<(), u8> {
+        let (longruns, all) = (self.db.longruns(), self.db.len());
+        let range = match self.first().to_bytes() {
+            b"all" | b"services" => 0..all,
+            b"oneshots" => longruns..all,
+            b"longruns" => 0..longruns,
+            b"bundles" => 0..0,
+            other => {
+                self.call.misused(&[
+                    b"'",
+                    other,
+                    b"' can't be listed: all, services, oneshots, longruns, bundles",
+                ]);
+                return Err(USAGE);
+            }
+        };
+        let hides = self.query.hide_essential;
+        for id in self.db.services().take(range.end).skip(range.start) {
+            if self.first() == c"all" || !(hides && self.db.flags(id).has(Flags::ESSENTIAL)) {
+                self.line(self.db.name(id));
+            }
+        }
+        if matches!(self.first().to_bytes(), b"all" | b"bundles") {
+            for id in self.db.bundles() {
+                self.line(self.db.bundle_name(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(&mut self) -> Result<(), u8> {
+        let word: &[u8] = match self.find(self.first())? {
+            Target::Bundle(_) => b"bundle",
+            Target::Service(id) => match self.db.kind(id) {
+                Kind::Longrun => b"longrun",
+                Kind::Oneshot => b"oneshot",
+            },
+        };
+        self.line(word);
+        Ok(())
+    }
+
+    fn timeout(&mut self) -> Result<(), u8> {
+        let timeout = self.db.timeout(self.atomic()?, self.query.direction);
+        self.line(text::Digits::decimal(u64::from(timeout)).as_bytes());
+        Ok(())
+    }
+
+    fn contents(&mut self) -> Result<(), u8> {
+        let name = self.first();
+        match self.find(name)? {
+            Target::Bundle(id) => {
+                for service in self.db.bundle_contents(id) {
+                    self.show(service);
+                }
+                Ok(())
+            }
+            Target::Service(_) => Err(self.wrong_type(name, b"atomic service")),
+        }
+    }
+
+    /// The union over all names: of themselves, of what they need, or of all that.
+    fn union(&mut self) -> Result<(), u8> {
+        let mut wanted = alloc::vec![false; self.db.len()];
+        let mut waiting: Vec<ServiceId> = Vec::new();
+        let deeply = self.query.command == b"all-dependencies";
+        for name in &self.query.names {
+            for id in self.db.atomics(self.find(name)?) {
+                if self.query.command == b"dependencies" {
+                    for other in self.db.dependencies(id, self.query.direction) {
+                        mark(&mut wanted, other);
+                    }
+                } else if mark(&mut wanted, id) && deeply {
+                    waiting.push(id);
+                }
+            }
+        }
+        while let Some(id) = waiting.pop() {
+            for other in self.db.dependencies(id, self.query.direction) {
+                if mark(&mut wanted, other) {
+                    waiting.push(other);
+                }
+            }
+        }
+        for id in self.db.services() {
+            if wanted.get(id.index()) == Some(&true) {
+                self.show(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn pipeline(&mut self) -> Result<(), u8> {
+        let id = self.atomic()?;
+        if self.db.kind(id) == Kind::Oneshot {
+            return Err(self.wrong_type(self.first(), b"oneshot"));
+        }
+        let mut waiting = alloc::vec![self.db.pipeline_end(id)];
+        // Each service is the producer of at most one: none comes twice, or the image lies.
+        let mut rounds = self.db.len();
+        while let Some(consumer) = waiting.pop().filter(|_| rounds > 0) {
+            rounds -= 1;
+            for producer in self.db.producers(consumer) {
+                self.out.extend_from_slice(self.db.name(producer));
+                self.out.push(b'/');
+                self.line(self.db.name(consumer));
+                waiting.push(producer);
+            }
+        }
+        Ok(())
+    }
+
+    fn script(&mut self) -> Result<(), u8> {
+        let id = self.atomic()?;
+        if self.db.kind(id) == Kind::Longrun {
+            return Err(self.wrong_type(self.first(), b"longrun"));
+        }
+        if let Some(words) = self.db.script(id, self.query.direction) {
+            self.out.extend_from_slice(words.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn flags(&mut self) -> Result<(), u8> {
+        let flags = self.db.flags(self.atomic()?).0 & Flags::REFERENCE.0;
+        let mut line = text::Line::<16>::new();
+        line.hex(&flags.to_be_bytes());
+        self.line(line.as_bytes());
+        Ok(())
+    }
+}
+
+/// Marks a service; whether it was not marked before.
+fn mark(marks: &mut [bool], id: ServiceId) -> bool {
+    marks.get_mut(id.index()).is_some_and(|m| !core::mem::replace(m, true))
+}
