@@ -63,19 +63,28 @@ struct Service<'a> {
 impl Service<'_> {
     /// Says which setting can't be applied and why; the exit code.
     fn refuse(self, setting: &[u8], why: &[&[u8]]) -> u8 {
-        let mut all: heapless::Vec<&[u8], 12> = heapless::Vec::new();
-        let _ = all.extend_from_slice(&[b"service '", self.name, b"': can't apply ", setting, b": "]);
-        let _ = all.extend_from_slice(why.get(..7).unwrap_or(why));
-        words::complain(self.applet, &all);
-        SYSTEM
+        self.say(&[b"can't apply ", setting, b": "], why, b"")
     }
 
     /// As [`Self::refuse`], for an error of the kernel.
     fn failed(self, setting: &[u8], what: &[&[u8]], errno: Errno) -> u8 {
-        let mut all: heapless::Vec<&[u8], 8> = heapless::Vec::new();
-        let _ = all.extend_from_slice(what.get(..5).unwrap_or(what));
-        let _ = all.extend_from_slice(&[b": ", words::errno(errno)]);
-        self.refuse(setting, &all)
+        self.say(&[b"can't apply ", setting, b": "], what, words::errno(errno))
+    }
+
+    /// `service 'NAME': WHAT WHY: HOW`
+    #[cold]
+    #[inline(never)]
+    fn say(self, what: &[&[u8]], why: &[&[u8]], how: &[u8]) -> u8 {
+        let mut all: heapless::Vec<&[u8], 16> = heapless::Vec::new();
+        let _ = all.extend_from_slice(&[b"service '", self.name, b"': "]);
+        for piece in what.iter().chain(why) {
+            let _ = all.push(piece);
+        }
+        if !how.is_empty() {
+            let _ = all.extend_from_slice(&[b": ", how]);
+        }
+        words::complain(self.applet, &all);
+        SYSTEM
     }
 }
 
@@ -99,6 +108,7 @@ fn read_settings(service: Service<'_>, script: &CStr) -> Result<Vec<u8>, u8> {
 const MOST: usize = 4 << 20;
 
 /// A whole file.
+#[inline(never)]
 fn read_file(path: &CStr) -> sys::Result<Vec<u8>> {
     let file = fs::open_read(CWD, path)?;
     let (mut bytes, mut chunk) = (Vec::new(), [0; 1024]);

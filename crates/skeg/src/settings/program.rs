@@ -2,7 +2,6 @@
 //! What this process becomes: the user's own script beside the generated one, or the service's command.
 
 use super::Service;
-use crate::applet::SYSTEM;
 use crate::words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -57,12 +56,7 @@ impl Program {
     /// Execs it; the exit code when that fails.
     pub fn become_it(&self, service: Service<'_>) -> u8 {
         let errno = self.exec();
-        let name = self.name.to_bytes();
-        words::complain(
-            service.applet,
-            &[b"service '", service.name, b"': can't run ", name, b": ", words::errno(errno)],
-        );
-        SYSTEM
+        service.say(&[b"can't run ", self.name.to_bytes()], &[], words::errno(errno))
     }
 
     fn exec(&self) -> Errno {
