@@ -520,3 +520,7 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;
