@@ -40,11 +40,7 @@ pub fn holder(name: &[u8], source: usize, user: Option<&[u8]>) -> Definition {
     let mut settings = source::process::Settings::new();
     // A user that is no name stays out of the way of the compiler: the applet refuses it before it comes here.
     settings.add_file(source::process::Setting::User, user, &mut |_| {});
-    let files = [
-        file(b"run", 0o755, source::SETTINGS_RUN.to_vec()),
-        file(b"run.user", 0o755, run),
-        file(b"settings", 0o644, settings.encode()),
-    ];
+    let files = [file(b"run", 0o755, settings.run()), file(b"run.user", 0o755, run)];
     internal(name, source, files.to_vec())
 }
 

@@ -20,7 +20,6 @@ mod settings;
 
 use alloc::vec::Vec;
 pub use fault::{Fault, Lex, What};
-pub use settings::RUN as SETTINGS_RUN;
 pub use text::near::nearest;
 
 /// Bytes that came from a file or a file's name.

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: ISC
 //! Process settings and `restart-backoff` of a longrun: the files of `PROCESS.md` into a generated `run`.
 //!
-//! The definition's own script becomes `run.user`; the generated one hands the file `settings` to `s6rc-run`, which
-//! applies it and then executes that script, or the `command`. So no setting depends on whose supervisor runs it.
+//! The definition's own script becomes `run.user`; the generated one carries the settings, which `s6rc-run`
+//! applies before it executes that script, or the `command`. So no setting depends on whose supervisor runs it.
 
 use crate::Definition;
 use crate::definition::{One, file};
 use crate::fault::What;
 use crate::known::Known;
-use crate::process::{Setting, Settings};
+use crate::process::{Fault, Setting, Settings};
 use alloc::vec::Vec;
 use db::Flags;
-
-/// A generated `run`; `@SKEG@` becomes the path of the binary when the service directory is written.
-pub const RUN: &[u8] = b"#!@SKEG@ s6rc-run\n";
-/// A generated `finish`, for a service with a cgroup.
-const FINISH: &[u8] = b"#!@SKEG@ s6rc-finish\n";
 
 const FILES: [(Known, Setting); 9] = [
     (Known::User, Setting::User),
@@ -35,13 +30,16 @@ pub fn read(one: &mut One<'_, '_>, d: &mut Definition) {
     let contents: Vec<_> =
         FILES.iter().filter_map(|(known, setting)| Some((*setting, one.bytes(*known)?))).collect();
     let command = core::mem::take(&mut one.command);
+    let name = d.name.clone();
     let mut settings = Settings::new();
+    let mut report = |fault: Fault<'_>| {
+        let (file, what) = (fault.setting.name().as_bytes(), What::Setting(fault.wrong));
+        one.faults.add(true, file, fault.line, what, fault.text, b"");
+    };
     for (setting, bytes) in &contents {
-        settings.add_file(*setting, bytes, &mut |fault| {
-            let what = What::Setting(fault.wrong);
-            one.faults.add(true, setting.name().as_bytes(), fault.line, what, fault.text, b"");
-        });
+        settings.add_file(*setting, bytes, &mut report);
     }
+    settings.name_cgroup(&name, &mut report);
     if !command.is_empty() {
         let words = command.strip_suffix(b"\0").unwrap_or(&command);
         settings.set_command(words.split(|b| *b == 0).collect());
@@ -50,20 +48,19 @@ pub fn read(one: &mut One<'_, '_>, d: &mut Definition) {
         return;
     }
     d.flags = d.flags.with(Flags::SETTINGS);
-    d.files.push(file("settings", 0o644, settings.encode()));
-    wrap(d, b"run", RUN);
-    if settings.cgroup.is_some() {
+    wrap(d, b"run", settings.run());
+    if let Some(finish) = settings.finish() {
         d.flags = d.flags.with(Flags::CGROUP);
-        wrap(d, b"finish", FINISH);
+        wrap(d, b"finish", finish);
     }
 }
 
 /// Puts a generated script in the place of the definition's own, which gets `.user` after its name.
-fn wrap(d: &mut Definition, name: &[u8], generated: &[u8]) {
+fn wrap(d: &mut Definition, name: &[u8], generated: Vec<u8>) {
     if let Some(own) = d.files.iter_mut().find(|f| f.path == name) {
         own.path.extend_from_slice(b".user");
     }
-    let mut script = file("", 0o755, generated.to_vec());
+    let mut script = file("", 0o755, generated);
     script.path = name.to_vec();
     d.files.push(script);
 }
