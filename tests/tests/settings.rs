@@ -115,8 +115,7 @@ fn a_service_gets_user_groups_limits_and_the_rest() {
         assert_eq!(line(&told, "NoNewPrivs:"), ["1"]);
         // It is the supervisor's child: nothing stands between.
         let status = scanner.service("web").must("up", |s| s.pid != 0);
-        assert_eq!(line(&told, "Pid:").len(), 1);
-        assert_eq!(process::command_line(status.pid), "sleep 1000");
+        must("the supervisor's child is the program", || process::command_line(status.pid) == "sleep 1000");
     });
 }
 
@@ -233,5 +232,60 @@ fn a_stop_empties_the_cgroup() {
         service.must("down", |s| s.pid == 0 && !s.want_up);
         assert!(!process::alive(stray));
         std::fs::remove_dir(root.join(&top)).expect("an empty cgroup");
+    });
+}
+
+/// A definition with every setting in files of its own, compiled, started and stopped by the manager.
+#[test]
+fn definitions_with_settings_work_from_end_to_end() {
+    on_both(|tree| {
+        let Some(root) = hierarchy() else { return println!("left out: no cgroup2 with cgroup.kill here") };
+        let (place, skeg) = (Place::new(), Suite::skeg());
+        let out = place.scratch.folder("out");
+        std::os::unix::fs::chown(&out, Some(65534), Some(65534)).expect("chown");
+        let name = format!("web-{}", std::process::id());
+        let files = [
+            ("web", "type", "longrun\n"),
+            ("web", "user", "# whoever\n65534:65534\n"),
+            ("web", "groups", ""),
+            ("web", "cgroup", ""),
+            ("web", "rlimits", "nofile 99\n"),
+            ("web", "oom-score", "700\n"),
+            ("web", "nice", "4\n"),
+            ("web", "umask", "077\n"),
+            ("web", "no-new-privs", ""),
+            ("web", "capabilities", "net_bind_service\n"),
+            ("web", "run", &format!("#!/bin/sh\nid -u >&2\n{}\n", tell(&out.join("told")))),
+            (
+                "web",
+                "finish",
+                &format!("#!/bin/sh\nls {}/skeg >{}\n", root.display(), place.scratch.text("left")),
+            ),
+            ("reader", "type", "longrun\n"),
+            ("reader", "user", "65534:65534\n"),
+            ("reader", "command", &format!("cp \"/proc/self/\"status {}/read", out.display())),
+        ];
+        for (service, file, content) in files {
+            let service = if service == "web" { name.as_str() } else { service };
+            place.scratch.file(format!("source/{service}/{file}"), content);
+        }
+        let (image, scan) = (place.scratch.text("image"), place.scratch.text("scan"));
+        let live = place.scratch.text("live");
+        place.scratch.run(&skeg, "s6-rc-compile", &[&image, &place.scratch.text("source")]).expect(0);
+        let _scanner = Scanner::start(&place.scratch, tree);
+        place.scratch.run(&skeg, "s6-rc-init", &["-c", &image, "-l", &live, &scan]).expect(0);
+        place.scratch.run(&skeg, "s6-rc", &["-l", &live, "-u", "change", &name, "reader"]).expect(0);
+        let told = place.told("out/told");
+        assert_eq!(line(&told, "Uid:"), ["65534"; 4]);
+        assert_eq!(line(&told, "Groups:"), [""; 0]);
+        assert_eq!(line(&told, "CapBnd:"), ["0000000000000400"]);
+        assert_eq!(line(&told, "Max open files"), ["99", "99", "files"]);
+        assert!(told.contains(&format!("\n0::/skeg/{name}\n")), "{told}");
+        assert!(told.contains("\n700\n"), "{told}");
+        must("what the command copied", || place.scratch.read("out/read").contains("nonvoluntary"));
+        assert_eq!(line(&place.scratch.read("out/read"), "Uid:"), ["65534"; 4]);
+        place.scratch.run(&skeg, "s6-rc", &["-l", &live, "-d", "change", &name]).expect(0);
+        must("its own finish", || place.scratch.at("left").exists());
+        assert!(!place.scratch.read("left").contains(&name), "the cgroup is still there");
     });
 }
