@@ -5,7 +5,7 @@
 
 use harness::tree::Service;
 use harness::wait::must;
-use harness::{Scanner, Scratch, Suite, process};
+use harness::{Scanner, Scratch, Suite, User, process};
 use std::path::{Path, PathBuf};
 
 /// A scratch directory, and where generated scripts and their users' go.
@@ -233,6 +233,31 @@ fn a_stop_empties_the_cgroup() {
         assert!(!process::alive(stray));
         std::fs::remove_dir(root.join(&top)).expect("an empty cgroup");
     });
+}
+
+#[test]
+fn init_refuses_what_can_never_be_applied() {
+    let (place, skeg) = (Place::new(), Suite::skeg());
+    let place = if rustix::process::geteuid().is_root() {
+        Place { scratch: Scratch::of(User::Ordinary), skeg: place.skeg }
+    } else {
+        place
+    };
+    for (service, file, content) in [("a", "user", "root"), ("b", "capabilities", ""), ("c", "nice", "3")] {
+        place.scratch.file(format!("source/{service}/type"), "longrun\n");
+        place.scratch.file(format!("source/{service}/{file}"), content);
+        place.scratch.file(format!("source/{service}/command"), "sleep 1000");
+    }
+    let (image, live) = (place.scratch.text("image"), place.scratch.text("live"));
+    place.scratch.run(&skeg, "s6-rc-compile", &[&image, &place.scratch.text("source")]).expect(0);
+    let _scanner = Scanner::start(&place.scratch, &skeg);
+    let init = ["-c", &image, "-l", &live, &place.scratch.text("scan")];
+    let refused = place.scratch.run(&skeg, "s6-rc-init", &init).expect(111);
+    let whys = ["service 'a': can't apply user: only", "service 'b': can't apply capabilities: only"];
+    let lines: Vec<&str> = refused.err.lines().collect();
+    assert_eq!(lines.len(), whys.len(), "{lines:?}");
+    assert!(lines.iter().zip(whys).all(|(line, why)| line.contains(why)), "{lines:?}");
+    assert!(!place.scratch.at("live").exists());
 }
 
 /// A definition with every setting in files of its own, compiled, started and stopped by the manager.

@@ -7,12 +7,14 @@
 //! first setting is applied, since a limit may forbid either.
 
 mod cgroup;
+mod check;
 mod identity;
 mod program;
 
 use crate::applet::{Applet, Call, SYSTEM};
 use crate::words;
 use alloc::vec::Vec;
+pub use check::all as can_apply;
 use core::ffi::CStr;
 use source::process::{Bound, Limit, Settings, limit_name};
 use sys::process::Rlimit;

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use sys::process::Resource;
 
 /// The first line of a generated `run`; the token becomes the path of the binary when the file is written.
-const RUN: &[u8] = b"#!@SKEG@ s6rc-run\n";
+pub const RUN: &[u8] = b"#!@SKEG@ s6rc-run\n";
 /// The first line of a generated `finish`.
 const FINISH: &[u8] = b"#!@SKEG@ s6rc-finish\n";
 /// The second line of a generated script; another one is refused.

@@ -141,6 +141,9 @@ fn init(call: &Call, o: &Options) -> Result<(), u8> {
     let size = fs::fstat(&file).map_err(|e| cant(b"look at the image ", e))?.st_size as usize;
     let bytes = sys::mm::MappedFile::new(&file, size).map_err(|e| cant(b"map the image ", e))?.leak();
     let db = Db::check(bytes).map_err(|e| corrupt(call.name, &[o.image.to_bytes()], e))?;
+    if !crate::settings::can_apply(call.name, db) {
+        return Err(SYSTEM);
+    }
     let image = Image::new(db);
     let real = real_path(&file);
     let compiled = match (&real, o.dereference) {

@@ -103,23 +103,29 @@ fn group_id(service: Service<'_>, setting: &[u8], name: &[u8], groups: &[u8]) ->
         .ok_or_else(|| service.refuse(setting, &[b"the group '", name, b"' is not in /etc/group"]))
 }
 
+/// Refuses capabilities that the kernel does not know or the supervisor has given up.
+pub fn can_have(service: Service<'_>, set: u64) -> Result<(), u8> {
+    for capability in (0..64).filter(|n| set & (1 << n) != 0) {
+        let name = capability_name(capability).as_bytes();
+        let why: &[u8] = match credentials::is_in_bounding_set(capability) {
+            Ok(true) => continue,
+            Ok(false) => b"the supervisor itself may not have ",
+            Err(_) => b"this kernel has no ",
+        };
+        return Err(service.refuse(b"capabilities", &[why, name]));
+    }
+    Ok(())
+}
+
 /// Takes all others out of the bounding set.
 fn bound(service: Service<'_>, set: u64) -> Result<(), u8> {
-    for capability in 0..64 {
-        let wanted = set & (1 << capability) != 0;
-        let name = capability_name(capability).as_bytes();
-        match credentials::is_in_bounding_set(capability) {
-            Ok(true) if !wanted => credentials::drop_from_bounding_set(capability)
-                .map_err(|e| service.failed(b"capabilities", &[b"give up ", name], e))?,
-            Ok(false) if wanted => {
-                return Err(service.refuse(b"capabilities", &[b"the supervisor itself may not have ", name]));
-            }
-            Ok(_) => {}
-            Err(Errno::INVAL) if !wanted => {}
-            Err(Errno::INVAL) => {
-                return Err(service.refuse(b"capabilities", &[b"this kernel has no ", name]));
-            }
-            Err(e) => return Err(service.failed(b"capabilities", &[name], e)),
+    can_have(service, set)?;
+    for capability in (0..64).filter(|n| set & (1 << n) == 0) {
+        // Beyond the last one that the kernel knows there is nothing to give up.
+        if credentials::is_in_bounding_set(capability) == Ok(true) {
+            let name = capability_name(capability).as_bytes();
+            credentials::drop_from_bounding_set(capability)
+                .map_err(|e| service.failed(b"capabilities", &[b"give up ", name], e))?;
         }
     }
     Ok(())

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: ISC
+//! Whether this machine can apply what an image asks for, before a live directory is made of it.
+//!
+//! What can't change while the machine runs is refused: rights, the kernel's abilities, settings that this skeg does not know.
+//! A name that is not in /etc/passwd yet is only told, since a oneshot may bring it.
+
+use super::identity::{self, Identity};
+use super::{Service, decode, read_file};
+use db::Db;
+use source::process::{RUN, Settings};
+
+/// Says what can't be applied; whether everything can.
+pub fn all(applet: &[u8], db: Db<'_>) -> bool {
+    let mut good = true;
+    for id in db.services() {
+        for file in db.files(id).filter(|file| file.bytes.starts_with(RUN)) {
+            let service = Service { applet, name: db.name(id) };
+            good &= decode(service, file.bytes).and_then(|settings| one(service, &settings)).is_ok();
+        }
+    }
+    good
+}
+
+fn one(service: Service<'_>, settings: &Settings<'_>) -> Result<(), u8> {
+    if sys::process::ids().0 != 0 {
+        let setting: &[u8] = match settings {
+            Settings { user: Some(_), .. } => b"user",
+            Settings { groups: Some(_), .. } => b"groups",
+            Settings { capabilities: Some(_), .. } => b"capabilities",
+            _ => b"",
+        };
+        if !setting.is_empty() {
+            return Err(service.refuse(setting, &[b"only a tree of root's can"]));
+        }
+    }
+    if settings.cgroup.is_some()
+        && let Ok(kinds) = read_file(c"/proc/filesystems")
+        && !kinds.split(u8::is_ascii_whitespace).any(|kind| kind == b"cgroup2")
+    {
+        return Err(service.refuse(b"cgroup", &[b"this kernel has no cgroup2"]));
+    }
+    identity::can_have(service, settings.capabilities.unwrap_or(0))?;
+    let _ = Identity::resolve(service, settings);
+    Ok(())
+}
