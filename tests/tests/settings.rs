@@ -236,6 +236,22 @@ fn a_stop_empties_the_cgroup() {
 }
 
 #[test]
+fn a_oneshot_with_a_process_setting_is_refused() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    for (file, content) in [("type", "oneshot"), ("up", "true"), ("user", "root"), ("rlimits", "nofile 1k\n")]
+    {
+        scratch.file(format!("source/o/{file}"), content);
+    }
+    let done = scratch.run(&skeg, "s6-rc-compile", &["image", "source"]).expect(1);
+    assert!(done.err.contains("source/o/user: only a longrun can have it, not a oneshot"), "{}", done.err);
+    assert!(done.err.contains("source/o/rlimits: only a longrun"), "{}", done.err);
+    scratch.file("source/o/type", "longrun");
+    let done = scratch.run(&skeg, "s6-rc-compile", &["image", "source"]).expect(1);
+    assert!(done.err.contains("source/o/rlimits:1: '1k': neither a number"), "{}", done.err);
+    assert!(!scratch.at("image").exists());
+}
+
+#[test]
 fn init_refuses_what_can_never_be_applied() {
     let (place, skeg) = (Place::new(), Suite::skeg());
     let place = if rustix::process::geteuid().is_root() {

@@ -93,6 +93,9 @@ fn what<'a>(fault: &'a Fault, to: &mut Pieces<'a>) {
         What::RunAndCommand => b"there is a 'run' as well: only one of the two can be",
         What::EmptyCommand => b"there is no command in it",
         What::Misplaced => return say(to, &[b"is ignored: it means nothing to a ", text]),
+        What::LongrunOnly => {
+            return say(to, &[b"only a longrun can have it, not a ", text]);
+        }
         What::UnknownFile => b"is ignored: no such file is known",
         What::Shadowed => return say(to, &[b"is ignored, since there is a ", text]),
         What::PipelineName => b"is ignored: it counts only where a pipeline ends",

@@ -180,7 +180,13 @@ impl One<'_, '_> {
             }
         }
         for known in ALL {
-            if self.present.has(*known) && !known.types().has(kind) {
+            if !self.present.has(*known) || known.types().has(kind) {
+                continue;
+            }
+            if crate::process::Setting::from_name(known.name().as_bytes()).is_some() {
+                // To leave it out would run something with more rights than it should have.
+                self.faults.grave(known.name(), What::LongrunOnly, kind.word());
+            } else {
                 self.faults.warn(known.name(), What::Misplaced, kind.word());
             }
         }

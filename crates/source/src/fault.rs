@@ -97,6 +97,8 @@ pub enum What {
     EmptyCommand,
     /// A file that a definition of this type does not have: it is ignored; `text` is the type.
     Misplaced,
+    /// A process setting where no process is supervised; `text` is the type.
+    LongrunOnly,
     /// A file that nobody knows, and that is near to a known one.
     UnknownFile,
     /// A flat list beside its `.d` directory: the directory counts.
