@@ -17,7 +17,7 @@ mod image;
 mod set;
 
 pub use change::{Change, Ended, Rules, Step};
-pub use db::Script;
+pub use db::{Corrupt, Db, Flags, Script, Target};
 pub use image::Image;
 pub use set::Set;
 

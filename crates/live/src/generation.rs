@@ -119,11 +119,6 @@ impl<'a> Builder<'a> {
             Err(e) => Err(LiveError::Sys(Op::Create, What::Link, e)),
         }
     }
-
-    /// Makes it the generation in force instead of another: the commit point of an update.
-    pub fn commit(&self) -> Result<(), LiveError> {
-        switch_link(self.place, self.number)
-    }
 }
 
 /// The name under which the next link is made.
@@ -131,7 +126,8 @@ fn aside(place: &Place) -> Name {
     Name::from_pieces(&[place.name().to_bytes(), b":new"]).unwrap_or_default()
 }
 
-fn switch_link(place: &Place, number: u32) -> Result<(), LiveError> {
+/// Makes this generation the one in force: the commit point of an update. The link is replaced in one step.
+pub fn switch_link(place: &Place, number: u32) -> Result<(), LiveError> {
     let (target, aside) = (place.generation_name(number), aside(place));
     let made = match fs::symlink(&target, place.parent(), &aside) {
         Err(Errno::EXIST) => {

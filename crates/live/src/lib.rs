@@ -32,7 +32,7 @@ pub mod tree;
 pub use create::first;
 pub use directory::{Live, Locked};
 pub use error::{LiveError, Op, What};
-pub use generation::{Builder, Generation, ImageSource, Notes};
+pub use generation::{Builder, Generation, ImageSource, Notes, switch_link};
 pub use history::{History, Outcome, Record};
 pub use journal::Journal;
 pub use lock::{Access, Lock, Wait, command_line};

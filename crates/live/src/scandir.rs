@@ -45,6 +45,11 @@ impl ScanDir {
         Name::from_pieces(&[self.prefix.as_bytes(), service]).during(Op::Create, What::ScanEntry)
     }
 
+    /// The service that an entry of this name stands for.
+    pub fn service<'e>(&self, entry: &'e CStr) -> Option<&'e [u8]> {
+        entry.to_bytes().strip_prefix(self.prefix.as_bytes())
+    }
+
     /// Which of our directories an entry names; none if it is not one of ours.
     fn id_of(&self, entry: &CStr) -> Result<Option<Id>, LiveError> {
         let mut buf = [0; 4096];

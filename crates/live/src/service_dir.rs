@@ -285,6 +285,19 @@ impl ServiceDir {
         })
     }
 
+    /// When the link to the version in use was made: seconds and nanoseconds since 1970. A process that is older was
+    /// started from another version.
+    pub fn current_since(&self) -> Result<(i64, u32), LiveError> {
+        let link = fs::lstat(&self.dir, c"current").during(Op::Read, What::ServiceDir)?;
+        Ok((link.st_mtime as i64, link.st_mtime_nsec as u32))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        use sys::AsFd;
+        self.dir.as_fd()
+    }
+
     /// Removes one version, and `next` if it names it: an update is undone.
     pub fn drop_version(&self, generation: u32) -> Result<(), LiveError> {
         use sys::AsFd;

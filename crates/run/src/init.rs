@@ -219,7 +219,7 @@ fn drop_listening(sv: BorrowedFd<'_>, pending: &mut Vec<Id>) {
 }
 
 /// Adds the scan directory's entries, has them scanned, waits for the supervisors, and ends the journal.
-fn raise(
+pub(crate) fn raise(
     image: &Image<'_>,
     locked: &Locked,
     generation: &Generation,

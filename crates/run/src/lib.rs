@@ -9,11 +9,14 @@
 
 extern crate alloc;
 
+pub mod forward;
 pub mod init;
 mod longrun;
 mod note;
 pub mod oneshot;
+pub mod recover;
 mod session;
+pub mod update;
 
 pub use note::{Note, Outcome, RunError, Why};
 pub use session::{Session, Terms, up_set};

@@ -12,7 +12,7 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::mem::MaybeUninit;
-use engine::{Change, Ended, Image, Rules, Script, Set, Step, Towards};
+use engine::{Change, Ended, Graph, Image, Rules, Script, Set, Step, Towards};
 use live::{Live, State};
 use sys::event::{Epoll, Event, EventFlags};
 use sys::process::{self, Resource};
@@ -111,10 +111,14 @@ impl<'a> Session<'a> {
 
     /// Brings these services, with what they need or what needs them, up or down, and waits until nothing more can be done.
     pub fn change(&mut self, selected: Set, terms: Terms) -> Result<Outcome, RunError> {
-        let image = self.image;
+        self.change_in(self.image, selected, terms)
+    }
+
+    /// As [`Self::change`], with other edges between the services than those of the image.
+    pub fn change_in(&mut self, graph: &dyn Graph, selected: Set, terms: Terms) -> Result<Outcome, RunError> {
         let scripts = usize::from(terms.scripts).clamp(1, MAX_SCRIPTS);
         let rules = Rules { towards: terms.towards, stop_essentials: terms.stop_essentials, scripts };
-        let mut change = Change::new(image, &self.up(), selected, rules);
+        let mut change = Change::new(graph, &self.up(), selected, rules);
         let mut outcome = Outcome::default();
         loop {
             while let Some(step) = change.next() {

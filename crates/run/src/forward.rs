@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: ISC
+//! The part of an update after its commit: the world is made as the new generation says. Every step can be done again.
+//!
+//! Used by `update` right after the switch and by `recover` when a command was killed there.
+
+use crate::init::{InitError, supervise};
+use crate::note::{Note, Outcome, RunError};
+use crate::session::{Session, Terms};
+use crate::update::from_journal;
+use alloc::vec::Vec;
+use engine::{Db, Flags, Image, Set, Target, Towards};
+use live::journal::{Journal, Update};
+use live::tree;
+use live::{Id, Live, LiveError, Locked, Names, ScanDir, ServiceDir, Supervisor};
+use sys::event::poll;
+use sys::time::{Millis, monotonic};
+use sys::{CBuf, Errno, OwnedFd, fs};
+use update::Plan;
+
+/// What going forward needs to know.
+pub struct Forward<'a> {
+    /// The new image.
+    pub image: &'a Image<'a>,
+    /// The plan, where the same command made it: it tells what need not be looked at.
+    pub plan: Option<&'a Plan<'a>>,
+    /// When it must be over.
+    pub deadline: Option<Millis>,
+    /// Scripts that run at once.
+    pub scripts: u16,
+}
+
+/// Completes an update whose new generation is in force, starts what shall be up, and removes the journal.
+pub fn go_forward(
+    locked: Locked,
+    journal: &Update,
+    forward: &Forward<'_>,
+    note: &mut dyn FnMut(Note),
+) -> Result<Outcome, InitError> {
+    let mut live = locked.live()?;
+    let db = forward.image.db();
+    let names = Names::read(live.generation(), db)?;
+    let scandir = live.scandir()?;
+    let at_once = scandir.supervisor() == Supervisor::Foreign;
+    let reload = versions(&live, forward, &names, at_once)?;
+    entries(&live, forward, &names, &scandir)?;
+    live::generation::remove_others(live.locked().place(), Some(journal.new.generation))?;
+    if !reload.is_empty() {
+        Session::new(forward.image, &mut live, note)?.reload(&reload, Terms::new(Towards::Up))?;
+    }
+    let wanted = from_journal(&journal.new_up, db.len());
+    let terms = Terms { deadline: forward.deadline, scripts: forward.scripts, ..Terms::new(Towards::Up) };
+    let outcome = start(&mut live, forward, wanted, terms, note)?;
+    tidy(&live, forward, &names)?;
+    Journal::remove(live.locked().sv())?;
+    Ok(outcome)
+}
+
+fn start(
+    live: &mut Live,
+    forward: &Forward<'_>,
+    wanted: Set,
+    terms: Terms,
+    note: &mut dyn FnMut(Note),
+) -> Result<Outcome, InitError> {
+    let wanted = match forward.plan {
+        Some(plan) if plan.start.is_empty() => return Ok(Outcome::default()),
+        Some(plan) => plan.start.clone(),
+        None => wanted,
+    };
+    Ok(Session::new(forward.image, live, note)?.change(wanted, terms)?)
+}
+
+/// Whether the definition of a longrun may have come with this update.
+fn may_differ(forward: &Forward<'_>, service: usize) -> bool {
+    forward.plan.is_none_or(|plan| plan.in_place.contains(service as u16))
+}
+
+/// Puts new definitions in the place of old ones: for the next start, or at once. Which services ask to be reloaded.
+fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) -> Result<Set, LiveError> {
+    let db = forward.image.db();
+    let number = live.generation().number();
+    let mut reload = Set::new(db.len());
+    for (service, id) in db.services().zip(names.iter()) {
+        let Some(id) = id.filter(|id| id.generation != number && may_differ(forward, service.index())) else {
+            continue;
+        };
+        let directory = ServiceDir::open(live.locked().sv(), id)?;
+        if !directory.has_version(number) || directory.current()? == Some(number) {
+            continue;
+        }
+        let up = live.states().get(service.index()).is_up();
+        let asks = up && db.flags(service).has(Flags::RELOAD_ON_CHANGE);
+        directory.switch(number, at_once || asks)?;
+        if asks {
+            reload.insert(service.index() as u16);
+        }
+    }
+    Ok(reload)
+}
+
+/// Removes what neither the definition in use nor the next one needs.
+fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveError> {
+    for (service, id) in names.iter().enumerate() {
+        let Some(id) = id.filter(|_| may_differ(forward, service)) else { continue };
+        let directory = ServiceDir::open(live.locked().sv(), id)?;
+        if !is_older(&directory)? {
+            directory.tidy(|_| false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the service's process was started before the definition in use was put in place: then it lives on in another
+/// version, which has to stay.
+fn is_older(directory: &ServiceDir) -> Result<bool, LiveError> {
+    let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(false) };
+    let started = status.stamp.wall();
+    Ok(status.pid != 0 && (started.seconds, started.nanos) < directory.current_since()?)
+}
+
+/// Makes the scan directory's entries those of the new generation: what is new is supervised, what has gone is let go.
+fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir) -> Result<(), InitError> {
+    if forward.plan.is_some_and(|plan| !moves_entries(plan)) {
+        return Ok(());
+    }
+    let sv = live.locked().sv();
+    let mut fresh: Vec<Id> = names.iter().flatten().filter(|id| !is_supervised(sv, *id)).collect();
+    let link = || live::link_entries(scandir, forward.image.db(), names).map(|_| ());
+    if fresh.is_empty() {
+        link()?;
+    } else {
+        supervise(sv, scandir, &mut fresh, forward.deadline, link)?;
+    }
+    for entry in &stale(scandir, forward.image, names)? {
+        scandir.remove(entry)?;
+    }
+    let mut leaving = Vec::new();
+    walk_unnamed(live, names, &mut leaving)?;
+    dismiss(sv, scandir, &leaving, forward.deadline)?;
+    Ok(live::sweep_directories(live.locked(), names)?)
+}
+
+/// Whether a plan adds, removes or renames a longrun.
+fn moves_entries(plan: &Plan<'_>) -> bool {
+    let longruns = 0..plan.new.longruns() as u16;
+    let name = |db: &Db<'_>, at: u16| db.service(usize::from(at)).map(|id| db.name(id).to_vec());
+    let stays =
+        |new: u16| plan.continues(new).is_some_and(|old| name(&plan.old, old) == name(&plan.new, new));
+    plan.old.longruns() != plan.new.longruns() || !longruns.into_iter().all(stays)
+}
+
+/// Entries of ours that the generation does not have, once those that it has are there.
+fn stale(scandir: &ScanDir, image: &Image<'_>, names: &Names) -> Result<Vec<CBuf<256>>, LiveError> {
+    let mut found = Vec::new();
+    scandir.for_each(|entry, _| {
+        let service = match scandir.service(entry).and_then(|name| image.db().lookup(name)) {
+            Some(Target::Service(service)) => names.id(service.index()),
+            _ => None,
+        };
+        if service.is_none() {
+            found.push(CBuf::from_pieces(&[entry.to_bytes()]).unwrap_or_default());
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Directories that the generation does not name.
+fn walk_unnamed(live: &Live, names: &Names, found: &mut Vec<Id>) -> Result<(), LiveError> {
+    let walk = fs::open_dir(live.locked().sv(), c".")?;
+    fs::for_each_entry(&walk, |name, _, _| {
+        found.extend(Id::parse(name.to_bytes()).filter(|id| !names.has(*id)));
+        Ok(())
+    })
+}
+
+fn is_supervised(sv: sys::BorrowedFd<'_>, id: Id) -> bool {
+    open_id(sv, id).is_ok_and(|dir| tree::control(&dir, tree::SUPERVISE, b"") == Ok(tree::Sent::Yes))
+}
+
+fn open_id(sv: sys::BorrowedFd<'_>, id: Id) -> sys::Result<OwnedFd> {
+    fs::open_dir(sv, &id.name())
+}
+
+/// How often it is looked whether supervisors have left.
+const LOOK: Millis = Millis(10);
+/// How long a supervisor may take to leave when the command has no deadline: it stops its service first.
+const LEAVE: Millis = Millis(30_000);
+
+/// Has the supervisors of these directories leave, and waits for it.
+fn dismiss(
+    sv: sys::BorrowedFd<'_>,
+    scandir: &ScanDir,
+    ids: &[Id],
+    deadline: Option<Millis>,
+) -> Result<(), InitError> {
+    // The scanner first: it would start a supervisor again whose entry it believes to be there.
+    match scandir.notify(b"an") {
+        Ok(()) | Err(LiveError::Sys(_, _, Errno::NXIO | Errno::NOENT)) => {}
+        Err(e) => return Err(e.into()),
+    }
+    for id in ids {
+        if let Ok(dir) = open_id(sv, *id) {
+            let _ = tree::control(&dir, tree::SUPERVISE, b"xd");
+        }
+    }
+    let until = deadline.unwrap_or(Millis(monotonic().0 + LEAVE.0));
+    let mut there: Vec<Id> = ids.to_vec();
+    loop {
+        there.retain(|id| is_supervised(sv, *id));
+        if there.is_empty() {
+            return Ok(());
+        }
+        if monotonic() >= until {
+            return Err(InitError::TimedOut(there.len()));
+        }
+        poll(&mut [], Some(LOOK)).map_err(RunError::Wait)?;
+    }
+}

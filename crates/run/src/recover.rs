@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: ISC
+//! Finishes what a command left that did not live to finish it. Used by `skeg recover`, and by every command that takes
+//! the lock for a change, before anything else.
+//!
+//! Before an update's commit it leads back, after it forward. What was wanted up is brought up; a oneshot whose script
+//! was cut short is run again. The states of longruns are asked from their supervisors.
+
+use crate::forward::{Forward, go_forward};
+use crate::init::{self, InitError};
+use crate::note::{Note, Outcome, RunError};
+use crate::oneshot::protocol::DEFAULT_SCRIPTS;
+use crate::session::{Session, Terms};
+use crate::update::{bring_back, from_journal};
+use engine::{Db, Image, Towards};
+use live::journal::{Change, Journal, Set, Update};
+use live::{Live, LiveError, Locked, Names, Phase, ServiceDir, State, tree};
+use sys::fs;
+use sys::time::Millis;
+
+/// What there was to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// Nothing: no command was cut short.
+    Nothing,
+    /// An init was undone: there is no live directory.
+    InitUndone,
+    /// An init was completed.
+    InitDone,
+    /// An update was undone; how bringing services back went.
+    UpdateUndone(Outcome),
+    /// An update was completed; how the starts went.
+    UpdateDone(Outcome),
+    /// A change was completed.
+    ChangeDone(Outcome),
+}
+
+/// Why it could not be finished. Nothing is lost: it can be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoverError {
+    /// The live directory.
+    Live(LiveError),
+    /// Talking to the tree.
+    Run(InitError),
+    /// The generation in force is neither the old nor the new one of the journal.
+    Elsewhere,
+}
+
+impl From<LiveError> for RecoverError {
+    fn from(error: LiveError) -> Self {
+        Self::Live(error)
+    }
+}
+
+impl From<InitError> for RecoverError {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Run(RunError::Live(error)) => Self::Live(error),
+            other => Self::Run(other),
+        }
+    }
+}
+
+impl From<RunError> for RecoverError {
+    fn from(error: RunError) -> Self {
+        InitError::Run(error).into()
+    }
+}
+
+/// Whom to tell: called with the image whose services the notes are about.
+pub type Listener<'a> = &'a mut dyn FnMut(&Image<'_>, Note);
+
+/// Finishes what the journal of this locked live directory says. The lock goes with it.
+pub fn recover(
+    locked: Locked,
+    deadline: Option<Millis>,
+    tell: Listener<'_>,
+) -> Result<Recovered, RecoverError> {
+    match locked.journal()? {
+        None => Ok(Recovered::Nothing),
+        Some(Journal::Init(_)) => finish_init(locked, deadline),
+        Some(Journal::Update(update)) => finish_update(locked, &update, deadline, tell),
+        Some(Journal::Change(change)) => finish_change(locked, &change, deadline, tell),
+    }
+}
+
+fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, RecoverError> {
+    match locked.place().current() {
+        Err(LiveError::Absent) => {
+            live::undo_init(&locked)?;
+            Ok(Recovered::InitUndone)
+        }
+        Err(e) => Err(e.into()),
+        Ok(_) => {
+            let live = locked.live()?;
+            let image = image_of(&live)?;
+            let scandir = live.scandir()?;
+            init::raise(&image, live.locked(), live.generation(), &scandir, deadline)?;
+            Ok(Recovered::InitDone)
+        }
+    }
+}
+
+/// The image of the generation in force.
+fn image_of(live: &Live) -> Result<Image<'static>, LiveError> {
+    let db = Db::check(live.image()).map_err(LiveError::BadImage)?;
+    live.belongs(&db.hash())?;
+    Ok(Image::new(db))
+}
+
+fn finish_update(
+    locked: Locked,
+    update: &Update,
+    deadline: Option<Millis>,
+    tell: Listener<'_>,
+) -> Result<Recovered, RecoverError> {
+    let number = locked.place().current()?;
+    let mut live = locked.live()?;
+    let image = image_of(&live)?;
+    let mut note = |note| tell(&image, note);
+    if number == update.old.generation {
+        let names = Names::read(live.generation(), image.db())?;
+        live::undo_update(live.locked(), &names, update)?;
+        settle(&mut live, &image, &update.old_up)?;
+        let outcome = bring_back(&mut live, &image, &update.old_up, &mut note)?;
+        Journal::remove(live.locked().sv())?;
+        return Ok(Recovered::UpdateUndone(outcome));
+    }
+    if number != update.new.generation {
+        return Err(RecoverError::Elsewhere);
+    }
+    settle(&mut live, &image, &update.new_up)?;
+    let forward = Forward { image: &image, plan: None, deadline, scripts: DEFAULT_SCRIPTS };
+    let outcome = go_forward(live.into_locked(), update, &forward, &mut note)?;
+    Ok(Recovered::UpdateDone(outcome))
+}
+
+fn finish_change(
+    locked: Locked,
+    change: &Change,
+    deadline: Option<Millis>,
+    tell: Listener<'_>,
+) -> Result<Recovered, RecoverError> {
+    let mut live = locked.live()?;
+    let image = image_of(&live)?;
+    if live.generation().number() != change.side.generation {
+        return Err(RecoverError::Elsewhere);
+    }
+    settle(&mut live, &image, &change.up)?;
+    let wanted = from_journal(&change.up, image.db().len());
+    let mut note = |note| tell(&image, note);
+    let terms = Terms { deadline, ..Terms::new(Towards::Up) };
+    let outcome = Session::new(&image, &mut live, &mut note)?.change(wanted, terms)?;
+    Journal::remove(live.locked().sv())?;
+    Ok(Recovered::ChangeDone(outcome))
+}
+
+/// Makes the states true again: longruns are asked, oneshots that were cut short are marked, and count as down
+/// where they are wanted up, so that their `up` is run again.
+fn settle(live: &mut Live, image: &Image<'_>, wanted: &Set) -> Result<(), LiveError> {
+    let names = Names::read(live.generation(), image.db())?;
+    for service in 0..image.db().len() {
+        let state = live.states().get(service);
+        let settled = match names.id(service) {
+            Some(id) => {
+                let directory = ServiceDir::open(live.locked().sv(), id)?;
+                longrun_state(&directory, state)?
+            }
+            None => oneshot_state(state, wanted.has(service)),
+        };
+        live.states_mut().note(service, settled);
+    }
+    live.states().write_back()
+}
+
+/// What the supervisor of a longrun says; its `down` file is made to agree.
+fn longrun_state(directory: &ServiceDir, recorded: State) -> Result<State, LiveError> {
+    // Not supervised yet: it is new, and down.
+    let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(State::DOWN) };
+    let up = status.wanted_up && (recorded.is_up() || status.pid != 0);
+    let made = if up {
+        fs::unlink(directory.dir(), c"down")
+    } else {
+        fs::mknod(directory.dir(), c"down", fs::FileType::RegularFile, 0o644, 0)
+    };
+    match made {
+        Ok(()) | Err(sys::Errno::NOENT | sys::Errno::EXIST) => Ok(if up { State::UP } else { State::DOWN }),
+        Err(e) => Err(LiveError::Sys(live::Op::Write, live::What::ServiceDir, e)),
+    }
+}
+
+const fn oneshot_state(recorded: State, wanted: bool) -> State {
+    let settled = recorded.settled();
+    if settled.uncertain && wanted { State { phase: Phase::Down, uncertain: true } } else { settled }
+}

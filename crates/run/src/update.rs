@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: ISC
+//! Carries an update out: `PROTOCOL.md` of the crate `live` in code. Used by `s6-rc-update` and `skeg apply`.
+//!
+//! The next generation is built before anything stops, so that a full file system is found out while nothing has
+//! happened yet. The link is the commit point: before it every failure leads back, after it everything leads forward.
+
+use crate::forward::{Forward, go_forward};
+use crate::init::InitError;
+use crate::note::{Note, Outcome, RunError};
+use crate::session::{Session, Terms};
+use core::ffi::CStr;
+use engine::{Image, Set, Towards};
+use live::journal::{self, Journal, Side, Update};
+use live::service_dir::{self, add_version, same_files};
+use live::{Builder, Generation, Id, ImageSource, Live, LiveError, Locked, Names, Notes, State, Umask};
+use sys::time::Millis;
+use update::{Plan, Restricted};
+
+/// What an update needs to know beside its plan.
+pub struct Request<'a> {
+    /// The new image's path as the user gave it.
+    pub compiled: &'a CStr,
+    /// Its bytes or path.
+    pub source: ImageSource<'a>,
+    /// Whether essential services stop, too.
+    pub stop_essentials: bool,
+    /// When it must be over.
+    pub deadline: Option<Millis>,
+    /// Scripts that run at once.
+    pub scripts: u16,
+}
+
+/// How an update ended.
+pub enum Updated {
+    /// The new image is in force: how the starts went.
+    Switched(Outcome),
+    /// Something did not stop: the old image is in force, services are as the stops left them.
+    NotSwitched(Outcome),
+}
+
+/// Why an update broke off. Before the switch, all was brought back as far as that could be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateError {
+    /// Before the switch: the old image is in force.
+    Before(RunError),
+    /// After the switch: the new image is in force, `skeg recover` or the next command finishes it.
+    After(InitError),
+}
+
+impl From<LiveError> for UpdateError {
+    fn from(error: LiveError) -> Self {
+        Self::Before(RunError::Live(error))
+    }
+}
+
+/// Whom to tell: a transition of a service of the old image, or of the new one.
+pub struct Listeners<'a> {
+    /// Stops; indices of the old image.
+    pub old: &'a mut dyn FnMut(Note),
+    /// Starts; indices of the new image.
+    pub new: &'a mut dyn FnMut(Note),
+}
+
+/// The journal of a plan.
+fn journal_of(plan: &Plan<'_>, old: u32, new: u32) -> Update {
+    let mut wanted = plan.up_after();
+    engine::close(&Image::new(plan.new), &mut wanted, Towards::Up);
+    let members = |set: &Set, len: usize| journal::Set::from_bools((0..len as u16).map(|s| set.contains(s)));
+    Update {
+        old: Side { generation: old, hash: plan.old.hash() },
+        new: Side { generation: new, hash: plan.new.hash() },
+        old_up: members(&plan.old_up, plan.old.len()),
+        new_up: members(&wanted, plan.new.len()),
+        from: (0..plan.new.len() as u16).map(|s| plan.mapping.same(s).unwrap_or(u16::MAX)).collect(),
+    }
+}
+
+/// Performs a plan. The live directory is locked, no journal is there, and the plan was made from its states.
+pub fn update(
+    mut live: Live,
+    old: &Image<'_>,
+    new: &Image<'_>,
+    plan: &Plan<'_>,
+    request: &Request<'_>,
+    tell: &mut Listeners<'_>,
+) -> Result<Updated, UpdateError> {
+    let number = live.generation().number();
+    let next = number.checked_add(1).ok_or(LiveError::BadState)?;
+    let names = Names::read(live.generation(), &plan.old)?;
+    let journal = journal_of(plan, number, next);
+    Journal::Update(journal.clone()).write(live.locked().sv())?;
+    let built = build(&live, &names, plan, request, next);
+    let stopped = built.and_then(|()| stop(&mut live, old, plan, request, tell.old));
+    let outcome = match stopped {
+        Ok(outcome) if outcome.is_good() => outcome,
+        Ok(outcome) => {
+            // The command is over: what it stopped stays stopped, as the reference leaves it.
+            live::undo_update(live.locked(), &names, &journal)?;
+            Journal::remove(live.locked().sv())?;
+            return Ok(Updated::NotSwitched(outcome));
+        }
+        Err(error) => return Err(back(&mut live, old, &names, &journal, tell.old, error)),
+    };
+    debug_assert!(outcome.is_good());
+    if let Err(error) = switch(&live, plan, next) {
+        return Err(back(&mut live, old, &names, &journal, tell.old, error.into()));
+    }
+    let forward =
+        Forward { image: new, plan: Some(plan), deadline: request.deadline, scripts: request.scripts };
+    go_forward(live.into_locked(), &journal, &forward, tell.new)
+        .map(Updated::Switched)
+        .map_err(UpdateError::After)
+}
+
+/// Something could not be written: what was built goes, what was stopped comes back.
+fn back(
+    live: &mut Live,
+    old: &Image<'_>,
+    names: &Names,
+    journal: &Update,
+    note: &mut dyn FnMut(Note),
+    error: RunError,
+) -> UpdateError {
+    // The journal stays where this fails, and the next command tries again.
+    let _ = live::undo_update(live.locked(), names, journal)
+        .map_err(RunError::Live)
+        .and_then(|()| bring_back(live, old, &journal.old_up, note).map(|_| ()))
+        .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::Live));
+    UpdateError::Before(error)
+}
+
+/// Brings up what was up before.
+pub(crate) fn bring_back(
+    live: &mut Live,
+    old: &Image<'_>,
+    old_up: &journal::Set,
+    note: &mut dyn FnMut(Note),
+) -> Result<Outcome, RunError> {
+    let wanted = from_journal(old_up, old.db().len());
+    Session::new(old, live, note)?.change(wanted, Terms::new(Towards::Up))
+}
+
+/// A journal's set as the engine has it.
+pub(crate) fn from_journal(set: &journal::Set, len: usize) -> Set {
+    let mut found = Set::new(len);
+    for service in (0..len).filter(|s| set.has(*s)) {
+        found.insert(service as u16);
+    }
+    found
+}
+
+/// Writes the next generation beside the one in force, with every state down.
+fn build(
+    live: &Live,
+    names: &Names,
+    plan: &Plan<'_>,
+    request: &Request<'_>,
+    next: u32,
+) -> Result<(), RunError> {
+    let (locked, generation) = (live.locked(), live.generation());
+    let (scandir, prefix, skeg) = (generation.scandir()?, generation.prefix()?, generation.skeg()?);
+    let _umask = Umask::none();
+    let mut builder = Builder::begin(locked.place(), next)?;
+    for service in plan.new.services().take(plan.new.longruns()) {
+        let index = service.index() as u16;
+        let id = match plan.continues(index).and_then(|old| Some((old, names.id(usize::from(old))?))) {
+            Some((old, id)) => {
+                new_version(locked, plan, id, old, index, next, skeg.to_bytes())?;
+                id
+            }
+            None => {
+                let id = Id { generation: next, index };
+                service_dir::create(locked.sv(), id, plan.new.files(service), skeg.to_bytes())?;
+                id
+            }
+        };
+        builder.name(plan.new.name_c(service), id)?;
+    }
+    let notes =
+        Notes { compiled: request.compiled, scandir: &scandir, prefix: prefix.as_bytes(), skeg: &skeg };
+    builder.notes(&notes)?;
+    builder.image(request.source)?;
+    let states = core::iter::repeat_n(State::DOWN, plan.new.len());
+    builder.states(plan.new.hash(), plan.new.len(), states)?;
+    Ok(())
+}
+
+/// Writes a version into a service directory that goes on, if its files differ.
+fn new_version(
+    locked: &Locked,
+    plan: &Plan<'_>,
+    id: Id,
+    old: u16,
+    new: u16,
+    next: u32,
+    skeg: &[u8],
+) -> Result<(), LiveError> {
+    let (Some(old), Some(new)) = (plan.old.service(usize::from(old)), plan.new.service(usize::from(new)))
+    else {
+        return Ok(());
+    };
+    if plan.old.service_hash(old) == plan.new.service_hash(new)
+        || same_files(plan.old.files(old), plan.new.files(new))
+    {
+        return Ok(());
+    }
+    add_version(locked.sv(), id, next, plan.new.files(new), skeg)
+}
+
+/// Stops what the plan says, and exactly that.
+fn stop(
+    live: &mut Live,
+    old: &Image<'_>,
+    plan: &Plan<'_>,
+    request: &Request<'_>,
+    note: &mut dyn FnMut(Note),
+) -> Result<Outcome, RunError> {
+    if plan.stop.is_empty() {
+        return Ok(Outcome::default());
+    }
+    let terms = Terms {
+        stop_essentials: request.stop_essentials,
+        deadline: request.deadline,
+        scripts: request.scripts,
+        ..Terms::new(Towards::Down)
+    };
+    let graph = Restricted { graph: old, only: &plan.stop };
+    Session::new(old, live, note)?.change_in(&graph, plan.stop.clone(), terms)
+}
+
+/// Writes the true states of the next generation, and puts it in force.
+fn switch(live: &Live, plan: &Plan<'_>, next: u32) -> Result<(), LiveError> {
+    let place = live.locked().place();
+    let generation = Generation::open(place, next)?;
+    let mut states = generation.states(true)?;
+    for new in 0..plan.new.len() as u16 {
+        let old = plan.mapping.same(new).filter(|old| same_kind(plan, *old, new));
+        if let Some(old) = old {
+            states.note(usize::from(new), live.states().get(usize::from(old)));
+        }
+    }
+    states.write_back()?;
+    live::switch_link(place, next)
+}
+
+fn same_kind(plan: &Plan<'_>, old: u16, new: u16) -> bool {
+    (usize::from(old) < plan.old.longruns()) == (usize::from(new) < plan.new.longruns())
+}
