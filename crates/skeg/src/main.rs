@@ -17,14 +17,22 @@ mod live_words;
 mod manager;
 mod settings;
 mod tree;
+mod update;
 mod words;
 
 use applet::Applet;
 use sys::start::Strings;
 
 /// Each area's applets.
-static AREAS: &[&[Applet]] =
-    &[init::APPLETS, compile::APPLETS, db_query::APPLETS, manager::APPLETS, tree::APPLETS, settings::APPLETS];
+static AREAS: &[&[Applet]] = &[
+    init::APPLETS,
+    compile::APPLETS,
+    db_query::APPLETS,
+    manager::APPLETS,
+    tree::APPLETS,
+    settings::APPLETS,
+    update::APPLETS,
+];
 
 sys::entry!(main);
 

@@ -8,6 +8,8 @@ mod open;
 mod report;
 
 use crate::applet::Applet;
+pub use open::{Opened, corrupt, open};
+pub use report::{Reporter, session_error};
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[

@@ -17,18 +17,14 @@ pub struct Opened {
 }
 
 /// Opens; else the exit code, after a message.
-pub fn open(name: &[u8], path: &CStr, access: Access, wait: Wait) -> Result<Opened, u8> {
+pub fn open(name: &'static [u8], path: &CStr, access: Access, wait: Wait) -> Result<Opened, u8> {
     if access == Access::Change && wait != Wait::No {
         refuse_nested(name, path)?;
     }
     let complain = |e| live_words::complain(name, path.to_bytes(), e);
-    let locked = Locked::open(path, access, wait).map_err(complain)?;
-    if access == Access::Change && locked.journal().map_err(complain)?.is_some() {
-        words::complain(
-            name,
-            &[b"a command on ", path.to_bytes(), b" was cut short: 'skeg recover' finishes it"],
-        );
-        return Err(crate::applet::SYSTEM);
+    let mut locked = Locked::open(path, access, wait).map_err(complain)?;
+    if access == Access::Change {
+        locked = crate::update::finish(name, path, locked, wait)?;
     }
     let live = locked.live().map_err(complain)?;
     let bytes = live.image();

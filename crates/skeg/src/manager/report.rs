@@ -12,7 +12,7 @@ use text::Line;
 /// Tells and records what a session does.
 pub struct Reporter<'a> {
     name: &'static [u8],
-    image: &'a Image<'static>,
+    image: &'a Image<'a>,
     verbosity: u32,
     history: Option<History>,
     times: bool,
@@ -20,12 +20,7 @@ pub struct Reporter<'a> {
 
 impl<'a> Reporter<'a> {
     /// For the applet of this name; `history` may be missing, a change goes on without it.
-    pub fn new(
-        name: &'static [u8],
-        image: &'a Image<'static>,
-        verbosity: u32,
-        history: Option<History>,
-    ) -> Self {
+    pub fn new(name: &'static [u8], image: &'a Image<'a>, verbosity: u32, history: Option<History>) -> Self {
         Self { name, image, verbosity, history, times: false }
     }
 
