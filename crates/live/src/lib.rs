@@ -37,7 +37,7 @@ pub use history::{History, Outcome, Record};
 pub use journal::Journal;
 pub use lock::{Access, Lock, Wait, command_line};
 pub use place::{Name, Place};
-pub use scandir::{OURS, ScanDir};
+pub use scandir::ScanDir;
 pub use service_dir::{Id, ServiceDir, Supervisor, Umask};
 pub use settle::{Names, link_entries, remove_all, sweep, sweep_directories, undo_init, undo_update};
 pub use state::{Phase, State, States};

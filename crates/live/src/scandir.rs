@@ -10,9 +10,6 @@ use crate::service_dir::{Id, Supervisor};
 use core::ffi::CStr;
 use sys::{BorrowedFd, Errno, OwnedFd, Path, fs};
 
-/// A file in the scan directory that says: the supervisors behind it move `current` to `next` themselves.
-pub const OURS: &CStr = c".s6-svscan/skeg";
-
 /// A scan directory, seen from one live directory.
 pub struct ScanDir {
     dir: OwnedFd,
@@ -35,9 +32,11 @@ impl ScanDir {
         self.dir.as_fd()
     }
 
-    /// Whose supervisors it has.
+    /// Whose supervisors it has: our scanner's lock is one of an open file description, for which the kernel names no
+    /// process; the lock of s6's scanner is one of a process. Source: fcntl(2), `l_pid` of `F_GETLK`.
     pub fn supervisor(&self) -> Supervisor {
-        if fs::access(&self.dir, OURS, 0).is_ok() { Supervisor::Ours } else { Supervisor::Foreign }
+        let holder = fs::open_read(&self.dir, c".s6-svscan/lock").and_then(fs::lock_holder);
+        if holder == Ok(Some(-1)) { Supervisor::Ours } else { Supervisor::Foreign }
     }
 
     /// The entry's name for a service.

@@ -12,7 +12,9 @@ use core::ffi::CStr;
 use engine::{Image, Set, Towards};
 use live::journal::{self, Journal, Side, Update};
 use live::service_dir::{self, add_version, same_files};
-use live::{Builder, Generation, Id, ImageSource, Live, LiveError, Locked, Names, Notes, State, Umask};
+use live::{
+    Builder, Generation, Id, ImageSource, Live, LiveError, Locked, Names, Notes, Phase, State, Umask,
+};
 use sys::time::Millis;
 use update::{Plan, Restricted};
 
@@ -235,9 +237,13 @@ fn switch(live: &Live, plan: &Plan<'_>, next: u32) -> Result<(), LiveError> {
     let mut states = generation.states(true)?;
     for new in 0..plan.new.len() as u16 {
         let old = plan.mapping.same(new).filter(|old| same_kind(plan, *old, new));
-        if let Some(old) = old {
-            states.note(usize::from(new), live.states().get(usize::from(old)));
+        let Some(old) = old else { continue };
+        let mut state = live.states().get(usize::from(old));
+        if state.is_up() && plan.stop.contains(old) && usize::from(new) >= plan.new.longruns() {
+            // An essential oneshot that was not stopped: its `up` is run again, as the reference does.
+            state = State { phase: Phase::Down, uncertain: true };
         }
+        states.note(usize::from(new), state);
     }
     states.write_back()?;
     live::switch_link(place, next)

@@ -24,6 +24,17 @@ use applet::Applet;
 use sys::start::Strings;
 
 /// Each area's applets.
+<<<<<<< HEAD
+static AREAS: &[&[Applet]] = &[
+    init::APPLETS,
+    compile::APPLETS,
+    db_query::APPLETS,
+    manager::APPLETS,
+    tree::APPLETS,
+    settings::APPLETS,
+    update::APPLETS,
+];
+=======
 static AREAS: &[&[Applet]] = &[
     init::APPLETS,
     compile::APPLETS,
