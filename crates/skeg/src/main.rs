@@ -33,3 +33,31 @@ static AREAS: &[&[Applet]] = &[
     settings::APPLETS,
     update::APPLETS,
 ];
+
+sys::entry!(main);
+
+fn main(arguments: Strings) -> u8 {
+    if init::is_init(arguments) {
+        init::process_1();
+    }
+    let code = applet::run(AREAS, arguments);
+    if init::is_machine() {
+        // The scanner of a booted machine has failed: process 1 must not end.
+        init::after_a_panic();
+    }
+    code
+}
+
+/// Whether an applet has this name.
+fn is_applet(name: &[u8]) -> bool {
+    AREAS.iter().flat_map(|area| area.iter()).any(|applet| applet.name.as_bytes() == name)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    words::complain(b"skeg", &[b"a bug: the program has reached a state that cannot be; it stops here"]);
+    if sys::process::pid() == 1 {
+        init::after_a_panic();
+    }
+    sys::process::abort()
+}
