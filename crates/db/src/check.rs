@@ -185,10 +185,10 @@ fn files_of(db: &Db<'_>, id: ServiceId, longrun: bool) -> Result<(), Problem> {
         if longrun != (file.kind != FileKind::Script) {
             return Err(Problem::Kind);
         }
-        if let Some(parent) = path.iter().rposition(|b| *b == b'/').and_then(|at| path.get(..at)) {
-            if db.find_file(id, parent).is_none_or(|f| f.kind != FileKind::Directory) {
-                return Err(Problem::Path);
-            }
+        if let Some(parent) = path.iter().rposition(|b| *b == b'/').and_then(|at| path.get(..at))
+            && db.find_file(id, parent).is_none_or(|f| f.kind != FileKind::Directory)
+        {
+            return Err(Problem::Path);
         }
         run |= path == b"run" && file.kind == FileKind::Regular;
         last = path;
