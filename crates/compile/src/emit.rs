@@ -24,7 +24,7 @@ fn internal(name: &[u8], source: usize, files: Vec<SourceFile>) -> Definition {
     d.flags = Flags::ESSENTIAL.with(Flags::INTERNAL);
     d.files = files;
     d.files.push(file(b"notification-fd", 0o644, b"3\n".to_vec()));
-    d.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    source::sort_files(&mut d.files);
     d
 }
 
@@ -69,7 +69,7 @@ fn pipe(names: &Names, number: u32, partners: &Partners) -> Vec<SourceFile> {
         }
         files.push(copy);
     }
-    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    source::sort_files(&mut files);
     files
 }
 
@@ -105,7 +105,7 @@ impl Numbers {
         let start = all.len();
         all.extend(numbers.iter().filter_map(|n| self.of(*n)));
         if let Some(new) = all.get_mut(start..) {
-            new.sort_unstable();
+            db::sort::sort(new, |a, b| a < b);
         }
         (start, all.len())
     }

@@ -192,7 +192,7 @@ impl Graph {
                 pairs.extend(found.items.iter().map(pair));
             }
         }
-        pairs.sort_unstable();
+        db::sort::sort(&mut pairs, |a, b| a < b);
         pairs.dedup();
         let mut pairs = pairs.into_iter().peekable();
         for number in 0..count as u32 {

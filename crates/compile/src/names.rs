@@ -42,11 +42,9 @@ impl Names {
     /// Sorts the names; a name that comes twice is a fault of the later definition, which is then forgotten.
     pub fn sort(&mut self) {
         let definitions = &self.definitions;
-        let mut order: Vec<u32> = (0..definitions.len() as u32).collect();
-        order.sort_unstable_by(|a, b| {
-            let key = |n: u32| definitions.get(n as usize).map(|d| (&d.name, d.source, n));
-            key(*a).cmp(&key(*b))
-        });
+        let key = |n: usize| definitions.get(n).map(|d| (d.name.as_slice(), d.source));
+        // Stable: of equal names and sources the earlier comes first.
+        let order = db::sort::order(definitions.len(), &mut |a, b| key(a) < key(b));
         let mut kept: Vec<u32> = Vec::with_capacity(order.len());
         for number in order {
             match kept.last() {

@@ -16,6 +16,7 @@ mod encode;
 mod hash;
 pub mod layout;
 mod read;
+pub mod sort;
 mod sum;
 
 pub use check::Problem;

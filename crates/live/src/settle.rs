@@ -26,7 +26,7 @@ impl Names {
     /// Of these, in the order of the image's longruns.
     pub fn new(ids: Vec<Option<Id>>) -> Self {
         let mut sorted: Vec<Id> = ids.iter().flatten().copied().collect();
-        sorted.sort_unstable();
+        db::sort::sort(&mut sorted, |a, b| a < b);
         Self { ids, sorted }
     }
 

@@ -165,7 +165,7 @@ impl One<'_, '_> {
             }
             Ok::<_, Errno>(())
         })?;
-        strangers.sort_unstable();
+        db::sort::sort(&mut strangers, |a, b| a < b);
         Ok(strangers)
     }
 
@@ -398,7 +398,7 @@ impl One<'_, '_> {
         }
         self.directories(d);
         settings::read(self, d);
-        d.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        crate::sort_files(&mut d.files);
     }
 
     fn one_name(&mut self, known: Known) -> List {

@@ -154,6 +154,11 @@ pub struct SourceFile {
     pub bytes: Bytes,
 }
 
+/// Puts files in the order that an image has them in.
+pub fn sort_files(files: &mut [SourceFile]) {
+    db::sort::sort(files, |a, b| a.path < b.path);
+}
+
 /// Reads source directories, one after the other.
 pub fn read(sources: &[&core::ffi::CStr]) -> Model {
     let mut model = Model::default();

@@ -83,6 +83,6 @@ pub fn entries(dir: impl AsFd) -> Result<Vec<(alloc::boxed::Box<CStr>, FileType)
         }
         Ok::<_, Errno>(())
     })?;
-    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    db::sort::sort(&mut found, |a, b| a.0.to_bytes() < b.0.to_bytes());
     Ok(found)
 }

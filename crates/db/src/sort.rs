@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: ISC
+//! Sorting in few bytes of code: the standard library's sorts cost 3 KiB for each type that is sorted.
+//!
+//! Lists here are short or are sorted once: a merge sort over numbers does the work for every type.
+
+use alloc::vec::Vec;
+
+/// Up to how many elements are sorted where they lie.
+const FEW: usize = 16;
+
+/// The numbers below `count` in the order that `less` gives them. Equal ones keep their order.
+pub fn order(count: usize, less: &mut dyn FnMut(usize, usize) -> bool) -> Vec<u32> {
+    let mut from: Vec<u32> = (0..count as u32).collect();
+    let mut to = from.clone();
+    let mut width = 1;
+    while width < count {
+        let (mut start, mut out) = (0, 0);
+        while start < count {
+            let (middle, end) = ((start + width).min(count), (start + 2 * width).min(count));
+            let (mut left, mut right) = (start, middle);
+            while out < end {
+                let pair = (from.get(left).copied(), from.get(right).copied());
+                let (Some(a), b) = (if left < middle { pair.0 } else { pair.1 }, pair.1) else { break };
+                let second = left >= middle || right < end && b.is_some_and(|b| less(b as usize, a as usize));
+                if let Some(slot) = to.get_mut(out) {
+                    *slot = if second { b.unwrap_or(a) } else { a };
+                }
+                if second {
+                    right += 1;
+                } else {
+                    left += 1;
+                }
+                out += 1;
+            }
+            start = end;
+        }
+        core::mem::swap(&mut from, &mut to);
+        width *= 2;
+    }
+    from
+}
+
+/// Sorts a list. Equal elements keep their order.
+pub fn sort<T>(list: &mut [T], mut less: impl FnMut(&T, &T) -> bool) {
+    if list.len() <= FEW {
+        for end in 1..list.len() {
+            let mut at = end;
+            while at > 0 && matches!(list.get(at - 1..=at), Some([a, b]) if less(b, a)) {
+                list.swap(at - 1, at);
+                at -= 1;
+            }
+        }
+        return;
+    }
+    let order = order(list.len(), &mut |a, b| match (list.get(a), list.get(b)) {
+        (Some(a), Some(b)) => less(a, b),
+        _ => false,
+    });
+    // Where each element must go, then swaps until each is there: every swap brings one home.
+    let mut goes = alloc::vec![0u32; order.len()];
+    for (to, from) in order.iter().enumerate() {
+        if let Some(slot) = goes.get_mut(*from as usize) {
+            *slot = to as u32;
+        }
+    }
+    for at in 0..goes.len() {
+        while let Some(to) = goes.get(at).map(|to| *to as usize).filter(|to| *to != at) {
+            list.swap(at, to);
+            goes.swap(at, to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_sorted_and_equal_elements_keep_their_order() {
+        let mut x = 1u32;
+        for length in 0..200 {
+            let mut list: Vec<(u32, usize)> = (0..length)
+                .map(|n| {
+                    x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (x >> 27, n)
+                })
+                .collect();
+            let mut expected = list.clone();
+            expected.sort();
+            sort(&mut list, |a, b| a.0 < b.0);
+            assert_eq!(list, expected);
+        }
+    }
+}
