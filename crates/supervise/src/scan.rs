@@ -28,18 +28,22 @@ impl Supervisor {
     pub(crate) fn scan(&mut self) -> bool {
         let number = self.header.attempt.load(SeqCst).wrapping_add(1).max(1);
         self.header.attempt.store(number, SeqCst);
+        let mut is_whole = true;
         let walked = fs::open_dir(CWD, c".").and_then(|dir| {
             fs::for_each_entry(&dir, |name, _, kind| -> Result<(), Errno> {
                 let is_candidate =
                     matches!(kind, FileType::Directory | FileType::Symlink | FileType::Unknown);
                 if is_candidate && name.to_bytes().first() != Some(&b'.') {
-                    self.entry(name, number);
+                    is_whole &= self.entry(name, number);
                 }
                 Ok(())
             })
         });
         if let Err(e) = walked {
             (self.say)(&Note { what: What::ReadScanDirectory, name: b"", errno: Some(e) });
+            return false;
+        }
+        if !is_whole {
             return false;
         }
         self.header.scan.store(number, SeqCst);
@@ -54,35 +58,41 @@ impl Supervisor {
         true
     }
 
-    fn entry(&mut self, name: &CStr, number: u32) {
-        let trouble = |what, errno| Note { what, name: name.to_bytes(), errno };
+    /// One entry; false: it must be looked at again, since the kernel was short of something.
+    fn entry(&mut self, name: &CStr, number: u32) -> bool {
+        let say = self.say;
+        let trouble = |what, path: &CStr, errno| {
+            say(&Note { what, name: path.to_bytes(), errno });
+            errno != Some(Errno::NOMEM)
+        };
         if name.to_bytes().len() > ENTRY_MAX {
-            return (self.say)(&trouble(What::NameTooLong, None));
+            return trouble(What::NameTooLong, name, None);
         }
         let index = match self.find(name, number) {
             Ok(Some(index)) => index,
-            Ok(None) => return,
-            Err(Errno::NOSPC) => return (self.say)(&trouble(What::TooManyServices, None)),
-            Err(e) => return (self.say)(&trouble(What::Stat, Some(e))),
+            Ok(None) => return true,
+            Err(Errno::NOSPC) => return trouble(What::TooManyServices, name, None),
+            Err(e) => return trouble(What::Stat, name, Some(e)),
         };
-        let Ok(log) = Name::from_pieces(&[name.to_bytes(), b"/log"]) else { return };
-        let logger = match self.find(&log, number) {
-            Ok(logger) => logger,
-            Err(e) => {
-                let what = if e == Errno::NOSPC { What::TooManyServices } else { What::Stat };
-                (self.say)(&Note {
-                    what,
-                    name: log.as_bytes(),
-                    errno: Some(e).filter(|e| *e != Errno::NOSPC),
-                });
-                None
+        let Ok(log) = Name::from_pieces(&[name.to_bytes(), b"/log"]) else { return true };
+        let (logger, is_known) = match self.find(&log, number) {
+            Ok(logger) => (logger, true),
+            Err(Errno::NOSPC) => (None, trouble(What::TooManyServices, &log, None)),
+            Err(e) => (None, trouble(What::Stat, &log, Some(e))),
+        };
+        let is_joined = logger.is_none_or(|logger| self.join(index, logger));
+        for new in [logger, Some(index)].into_iter().flatten() {
+            let Some(slot) = self.table.slot(new).filter(|slot| slot.phase() == Phase::Setup) else {
+                continue;
+            };
+            if is_known && is_joined {
+                self.begin(new, slot);
+            } else {
+                // Not without its logger: what it says would be lost.
+                self.release(new, slot);
             }
-        };
-        if let Some(logger) = logger {
-            self.join(index, logger);
-            self.begin_if_new(logger);
         }
-        self.begin_if_new(index);
+        is_known && is_joined
     }
 
     /// The slot of the service at this path, new or old; none if there is no directory. `ENOSPC`: the table is full.
@@ -109,11 +119,14 @@ impl Supervisor {
         Ok(Some(index))
     }
 
-    /// Lays the pipe between a service and its logger, once. Both ends are kept as long as one of them is supervised.
-    fn join(&mut self, producer: u16, logger: u16) {
-        let (Some(from), Some(to)) = (self.table.slot(producer), self.table.slot(logger)) else { return };
+    /// Lays the pipe between a service and its logger, once; false: it can't be had now. Both ends are kept as long as one
+    /// of the two is supervised.
+    fn join(&mut self, producer: u16, logger: u16) -> bool {
+        let (Some(from), Some(to)) = (self.table.slot(producer), self.table.slot(logger)) else {
+            return true;
+        };
         if from.peer.load(SeqCst) != NONE || to.peer.load(SeqCst) != NONE || producer == logger {
-            return;
+            return true;
         }
         match fs::pipe(fs::PipeFlags::empty()) {
             Ok((reader, writer)) => {
@@ -123,14 +136,12 @@ impl Supervisor {
                 to.role.store(ROLE_LOGGER, SeqCst);
                 to.peer.store(producer, SeqCst);
                 from.peer.store(logger, SeqCst);
+                true
             }
-            Err(e) => self.note(producer, What::LogPipe, Some(e)),
-        }
-    }
-
-    fn begin_if_new(&mut self, index: u16) {
-        if let Some(slot) = self.table.slot(index).filter(|slot| slot.phase() == Phase::Setup) {
-            self.begin(index, slot);
+            Err(e) => {
+                self.note(producer, What::LogPipe, Some(e));
+                false
+            }
         }
     }
 
@@ -156,6 +167,7 @@ impl Supervisor {
                 core.deadline = after(now.tick, RETRY);
                 slot.commit(&core);
                 slot.set_phase(Phase::Resting);
+                self.drop_supervision(index);
                 self.due(core.deadline);
             }
         }
@@ -187,9 +199,8 @@ impl Supervisor {
             core.events = [0; 4];
         }
         self.hold(index, DIR, [dir, opened.control, opened.lock]);
-        self.watch(index, CONTROL);
         slot.commit(&core);
-        Ok(())
+        self.watch(index, CONTROL).map_err(|e| (What::Watch, e))
     }
 
     /// Begins the supervision of the working directory, as the only service, under this name.

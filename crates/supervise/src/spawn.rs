@@ -77,7 +77,7 @@ impl Supervisor {
                 .and_then(|ends| fs::set_nonblocking(&ends.0, true).map(|()| ends))
                 .map_err(|e| Refusal::new(What::SpawnRun, e))?;
             self.hold(index, NOTIFY, [reader]);
-            self.watch(index, NOTIFY);
+            self.watch(index, NOTIFY).map_err(|e| Refusal::new(What::Watch, e))?;
             ready = Some(writer);
         }
         let locked = match lock {

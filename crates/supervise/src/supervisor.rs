@@ -121,7 +121,7 @@ impl Supervisor {
 
     /// Takes over the tree in a scan directory, and runs it until it has ended.
     pub fn run_tree(mut self) -> Result<()> {
-        self.adopt();
+        self.adopt()?;
         loop {
             self.fulfil();
             if self.end() {
@@ -361,12 +361,14 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a descriptor of a service, too.
-    pub(crate) fn watch(&self, index: u16, kind: u8) {
-        if let Some(fd) = self.fd(index, kind)
-            && let Err(e) = self.epoll.add(fd, u64::from(index) << 8 | u64::from(kind), EventFlags::IN)
-        {
-            self.note(index, What::Watch, Some(e));
+    /// Waits for a descriptor of a service, too; one that is not there is not waited for.
+    pub(crate) fn watch(&self, index: u16, kind: u8) -> Result<()> {
+        match self.fd(index, kind) {
+            Some(fd) => match self.epoll.add(fd, u64::from(index) << 8 | u64::from(kind), EventFlags::IN) {
+                Err(Errno::EXIST) => Ok(()),
+                other => other,
+            },
+            None => Ok(()),
         }
     }
 
@@ -549,7 +551,7 @@ impl Supervisor {
     }
 
     /// After the death of another supervisor: goes on where it was.
-    fn adopt(&mut self) {
+    fn adopt(&mut self) -> Result<()> {
         for index in self.table.indices() {
             let (Some(slot), Some(pid)) = (self.table.slot(index), self.table.pid(index)) else { continue };
             match slot.phase() {
@@ -566,24 +568,26 @@ impl Supervisor {
                     if core.pid == 0 && !matches!(core.intent, Intent::RunNow | Intent::FinishNow) {
                         pid.store(0, SeqCst);
                     }
-                    self.watch(index, CONTROL);
+                    self.watch(index, CONTROL)?;
                     self.settle(index, slot);
-                    self.resume(index, slot);
+                    self.resume(index, slot)?;
                 }
             }
         }
+        Ok(())
     }
 
-    fn resume(&mut self, index: u16, slot: &'static Slot) {
+    fn resume(&mut self, index: u16, slot: &'static Slot) -> Result<()> {
         if matches!(slot.core().state, State::Up | State::LastUp) {
             self.heed(index, slot);
-            self.watch(index, NOTIFY);
+            self.watch(index, NOTIFY)?;
         } else {
             self.drop_fd(index, NOTIFY);
         }
         self.obey(index, slot);
         self.take_death(index);
         self.due(slot.core().deadline);
+        Ok(())
     }
 
     /// The supervision of a service has ended.
@@ -594,12 +598,16 @@ impl Supervisor {
             slot.commit(&core);
             slot.set_phase(Phase::Resting);
             self.due(core.deadline);
-            for kind in [CONTROL, NOTIFY, LOCK, DIR] {
-                self.drop_fd(index, kind);
-            }
-            return;
+            return self.drop_supervision(index);
         }
         self.release(index, slot);
+    }
+
+    /// Gives up what belongs to the supervision of a service, but not the pipe to its peer.
+    pub(crate) fn drop_supervision(&mut self, index: u16) {
+        for kind in [CONTROL, NOTIFY, LOCK, DIR] {
+            self.drop_fd(index, kind);
+        }
     }
 
     /// Gives a slot back, with all that belongs to it.
@@ -613,9 +621,8 @@ impl Supervisor {
             // With nobody to feed it, a logger comes to the end of its input; without a logger, nobody is fed.
             self.drop_fd(peer, PIPE);
         }
-        for kind in [CONTROL, NOTIFY, PIPE, LOCK, DIR] {
-            self.drop_fd(index, kind);
-        }
+        self.drop_fd(index, PIPE);
+        self.drop_supervision(index);
         slot.set_phase(Phase::Free);
     }
 }

@@ -63,7 +63,7 @@ fn phrase(what: What, detail: &mut Digits) -> (&'static [u8], &'static [u8]) {
         What::Lock => (b"can't lock supervise/lock", b"; trying again in a second"),
         What::AlreadySupervised => (b"another supervisor runs on it", b"; trying again in a second"),
         What::MakeControl => (b"can't make supervise/control", b"; trying again in a second"),
-        What::LogPipe => (b"can't make the pipe to its logger", b"; it runs without"),
+        What::LogPipe => (b"can't make the pipe to its logger", b"; trying again in 5 seconds"),
         What::WriteStatus => (b"can't write supervise/status", b""),
         What::WriteTally => (b"can't write supervise/death_tally", b""),
         What::Notify => (b"can't notify listeners in 'event'", b""),
@@ -74,6 +74,6 @@ fn phrase(what: What, detail: &mut Digits) -> (&'static [u8], &'static [u8]) {
         What::ServiceLocked => (b"another process holds the service's lock", b"; trying again in a second"),
         What::SwitchVersion => (b"can't switch 'current' to 'next'", b"; trying again in 10 seconds"),
         What::FinishTimeout => (b"./finish takes longer than it may: killed", b""),
-        What::Watch => (b"can't wait for its events", b""),
+        What::Watch => (b"can't wait for its events", b"; trying again"),
     }
 }
