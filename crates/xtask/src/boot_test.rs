@@ -13,14 +13,14 @@ Boots each architecture in QEMU and looks at what it does. Needs target/dist/ARC
 ";
 
 /// A test: its name, and its code.
-struct Test(&'static str, fn(&Arch, &Images) -> Outcome<String>);
+struct Test(&'static str, Root, fn(&Arch, &Images) -> Outcome<String>);
 
 static TESTS: &[Test] = &[
-    Test("serves, heals and powers off", serves),
-    Test("passes broken images over", broken_images),
-    Test("without an image: a message and a restart", no_image),
-    Test("without an image: a rescue shell for who answers", rescue_shell),
-    Test("without a root: a message and a restart", no_root),
+    Test("serves, heals and powers off", Root::Router, serves),
+    Test("passes broken images over", Root::Router, broken_images),
+    Test("without an image: a message and a restart", Root::NoImage, no_image),
+    Test("without an image: a rescue shell for who answers", Root::NoImage, rescue_shell),
+    Test("without a root: a message and a restart", Root::NoImage, no_root),
 ];
 
 /// `cargo xtask boot-test`.
@@ -54,10 +54,9 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
 /// All tests on one architecture; how many failed.
 fn on(arch: &Arch, only: Option<&str>) -> Outcome<u32> {
     crate::dist::build(arch, false, None)?;
-    let images = qemu::build_root(arch, Root::Router)?;
     let mut failed = 0;
-    for Test(name, code) in TESTS.iter().filter(|test| only.is_none_or(|part| test.0.contains(part))) {
-        match code(arch, &images) {
+    for Test(name, root, code) in TESTS.iter().filter(|test| only.is_none_or(|part| test.0.contains(part))) {
+        match qemu::build_root(arch, *root).and_then(|images| code(arch, &images)) {
             Ok(fact) => println!("{}: {name}: ok {fact}", arch.name),
             Err(why) => {
                 failed += 1;
@@ -110,9 +109,8 @@ fn broken_images(arch: &Arch, images: &Images) -> Outcome<String> {
 }
 
 fn no_image(arch: &Arch, images: &Images) -> Outcome<String> {
-    let images = without_image(arch, images)?;
     let how = Run { append: "skeg.rescue-timeout=2".into(), ..Run::default() };
-    ends_with_a_restart(arch, &images, &how, &["no image that works", "nobody answered"])
+    ends_with_a_restart(arch, images, &how, &["no image that works", "nobody answered"])
 }
 
 fn no_root(arch: &Arch, images: &Images) -> Outcome<String> {
@@ -142,9 +140,8 @@ fn ends_with_a_restart(arch: &Arch, images: &Images, how: &Run, texts: &[&str]) 
 }
 
 fn rescue_shell(arch: &Arch, images: &Images) -> Outcome<String> {
-    let images = without_image(arch, images)?;
     let mut guest =
-        qemu::start(arch, &images, &Run { append: "skeg.rescue-timeout=60".into(), ..Run::default() })?;
+        qemu::start(arch, images, &Run { append: "skeg.rescue-timeout=60".into(), ..Run::default() })?;
     guest.wait_for("press Enter for a rescue shell", LIMIT, |_| ())?;
     guest.type_line("")?;
     // The answer, not the echo of the question.
@@ -155,11 +152,6 @@ fn rescue_shell(arch: &Arch, images: &Images) -> Outcome<String> {
         0 if !guest.has_said("Kernel panic") => Ok(String::new()),
         code => Err(guest.complaint(&format!("QEMU ended with {code}"))),
     }
-}
-
-fn without_image(arch: &Arch, images: &Images) -> Outcome<Images> {
-    let root = qemu::build_root(arch, Root::NoImage)?.root;
-    Ok(Images { root, kernel: images.kernel.clone(), initramfs: images.initramfs.clone() })
 }
 
 fn scratch(arch: &Arch) -> Outcome<PathBuf> {

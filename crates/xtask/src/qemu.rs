@@ -28,6 +28,8 @@ pub struct Machine {
     options: &'static [&'static str],
     /// The name of its console in the guest.
     pub console: &'static str,
+    /// How its virtio devices are attached: `pci`, or `device` for memory-mapped ones.
+    bus: &'static str,
     /// What is fetched for it.
     packages: Packages,
 }
@@ -38,8 +40,10 @@ static MACHINES: [(&str, Machine); 4] = [
         Machine {
             program: "qemu-system-x86_64",
             package: "qemu-system-x86",
-            options: &["-M", "microvm", "-nodefaults", "-display", "none", "-serial", "stdio"],
+            // Not microvm: on a busy host its kernel finds no clock to calibrate by, and hangs.
+            options: &["-M", "pc", "-nodefaults", "-display", "none", "-serial", "stdio"],
             console: "ttyS0",
+            bus: "pci",
             packages: Packages {
                 suite: "bookworm",
                 debian: "amd64",
@@ -55,6 +59,7 @@ static MACHINES: [(&str, Machine); 4] = [
             package: "qemu-system-arm",
             options: &["-M", "virt", "-cpu", "cortex-a53", "-nographic", "-monitor", "none"],
             console: "ttyAMA0",
+            bus: "device",
             packages: Packages {
                 suite: "bookworm",
                 debian: "arm64",
@@ -70,6 +75,7 @@ static MACHINES: [(&str, Machine); 4] = [
             package: "qemu-system-arm",
             options: &["-M", "virt", "-cpu", "cortex-a7", "-nographic", "-monitor", "none"],
             console: "ttyAMA0",
+            bus: "device",
             packages: Packages {
                 suite: "bookworm",
                 debian: "armhf",
@@ -85,6 +91,7 @@ static MACHINES: [(&str, Machine); 4] = [
             package: "qemu-system-misc",
             options: &["-M", "virt", "-nographic", "-monitor", "none"],
             console: "ttyS0",
+            bus: "device",
             packages: Packages {
                 suite: "trixie",
                 debian: "riscv64",
@@ -157,14 +164,15 @@ pub fn start(arch: &Arch, images: &Images, how: &Run) -> Outcome<Guest> {
     if images.root.is_some() {
         append.push_str(" root=/dev/vda rootfstype=squashfs ro rootwait");
     }
-    // The first device on the virtio bus gets the last slot: the drives are named in reverse.
     let drives: Vec<_> = root.chain(how.drives.iter().cloned()).enumerate().collect();
-    for (number, (file, read_only)) in drives.into_iter().rev() {
+    // Memory-mapped devices get the last slot first, and the kernel names them in the order of the slots.
+    let drives: Vec<_> = if machine.bus == "pci" { drives } else { drives.into_iter().rev().collect() };
+    for (number, (file, read_only)) in drives {
         let read_only = if read_only { ",readonly=on" } else { "" };
         command
             .arg("-drive")
             .arg(format!("file={},if=none,id=d{number},format=raw{read_only}", file.display()));
-        command.arg("-device").arg(format!("virtio-blk-device,drive=d{number}"));
+        command.arg("-device").arg(format!("virtio-blk-{},drive=d{number}", machine.bus));
     }
     if how.forward.is_empty() {
         command.args(["-nic", "none"]);
@@ -173,7 +181,9 @@ pub fn start(arch: &Arch, images: &Images, how: &Run) -> Outcome<Guest> {
         for (host, guest) in &how.forward {
             net.push_str(&format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
         }
-        command.args(["-netdev", &net, "-device", "virtio-net-device,netdev=n"]);
+        // No ROM to boot from: it would be a package more.
+        let rom = if machine.bus == "pci" { ",romfile=" } else { "" };
+        command.args(["-netdev", &net, "-device"]).arg(format!("virtio-net-{},netdev=n{rom}", machine.bus));
     }
     if !how.append.is_empty() {
         append.push(' ');

@@ -29,8 +29,11 @@ pub enum Root {
 
 /// Modules that the initramfs loads, in this order; those that a kernel has built in are left out.
 const EARLY: &[&str] = &[
-    "virtio",
     "virtio_ring",
+    "virtio",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
     "virtio_mmio",
     "virtio_blk",
     "squashfs",
