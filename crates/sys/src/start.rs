@@ -127,14 +127,6 @@ macro_rules! entry {
     };
 }
 
-/// What the prebuilt `compiler_builtins` for musl asks a libc for, in constructors that our `_start` never runs: it
-/// only has to be there for the linker. 0 stands for a CPU without extensions.
-#[cfg(all(feature = "start", target_arch = "aarch64"))]
-#[unsafe(no_mangle)]
-extern "C" fn getauxval(_: core::ffi::c_ulong) -> core::ffi::c_ulong {
-    0
-}
-
 #[cfg(feature = "start")]
 mod start_code {
     // Each one: no frame above us, the initial stack pointer as the argument, the stack aligned to 16 bytes.
