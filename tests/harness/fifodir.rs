@@ -25,7 +25,7 @@ impl Listener {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!(
             "ftrig1:@{:016x}{:08x}:{:06x}",
-            (1u64 << 62) + 10 + now.as_secs(),
+            (1u64 << 62) + 37 + now.as_secs(),
             now.subsec_nanos(),
             (u32::from(std::process::id() as u16) << 8 | n & 0xff) & 0xff_ffff
         );

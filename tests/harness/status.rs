@@ -19,9 +19,9 @@ impl Stamp {
         Some(Self { seconds, nanoseconds })
     }
 
-    /// Seconds of Unix time.
+    /// Seconds of Unix time, for moments since 2017: TAI is 37 seconds ahead, as s6 counts.
     pub fn unix(&self) -> f64 {
-        (self.seconds as i64 - (1 << 62) - 10) as f64 + f64::from(self.nanoseconds) / 1e9
+        (self.seconds as i64 - (1 << 62) - 37) as f64 + f64::from(self.nanoseconds) / 1e9
     }
 
     /// How long ago, in seconds.
