@@ -295,11 +295,15 @@ fn errors(s: &Stage) {
         let (applet, options) = applet.split_once(' ').unwrap_or((applet, ""));
         for (what, dir) in [("missing", &missing), ("unsupervised", &plain)] {
             let done = s.tool(applet, &format!("{options} {dir}"));
-            s.note(format!("{applet} of a {what} one: {}", done.code));
+            // 2.11 says 100 where 2.15 says 102: nobody listens.
+            let code = if done.code == 102 { 100 } else { done.code };
+            s.note(format!("{applet} of a {what} one: {code}"));
             assert!(!done.hung());
         }
-        let bad = s.tool(applet, "-Z");
-        s.note(format!("{applet} -Z: {}", bad.code));
+        if applet != "s6-svok" {
+            let bad = s.tool(applet, "-Z");
+            s.note(format!("{applet} -Z: {}", bad.code));
+        }
     }
     s.noted("s6-svc", "-w z");
     s.noted("s6-svc", "-T many -u");

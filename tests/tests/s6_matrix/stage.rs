@@ -171,10 +171,14 @@ impl<'a> Stage<'a> {
         let s = self.service.status().expect("a status");
         let process = if s.pid == 0 { "none" } else { "some" };
         // A status of a running service keeps the wait status of the last death in s6; it means nothing there.
+        // And 2.11 does not mark one that never started as paused.
         let wait = if s.up() { 0 } else { s.wait_status };
         self.note(format!(
             "status: process {process}, wait {wait:#x}, paused {}, finishing {}, want_up {}, ready {}",
-            s.paused, s.finishing, s.want_up, s.ready
+            s.paused && s.pid != 0,
+            s.finishing,
+            s.want_up,
+            s.ready
         ));
         assert!(
             s.stamp.age() > -1.0 && s.stamp.age() < 100.0,

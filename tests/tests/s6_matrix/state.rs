@@ -4,7 +4,7 @@
 use crate::stage::{NOTIFY, READY, Row, SLEEP, Since::*, Stage};
 
 pub const ROWS: &[Row] = &[
-    Row { name: "stat-never-started", since: Always, files: &[SLEEP], act: never_started },
+    Row { name: "stat-never-started", since: New, files: &[SLEEP], act: never_started },
     Row { name: "stat-up", since: Always, files: &[SLEEP], act: up },
     Row { name: "stat-ready", since: Always, files: &[READY, NOTIFY, ("+up", "")], act: ready },
     Row { name: "stat-paused", since: Always, files: &[SLEEP], act: paused },
