@@ -15,6 +15,7 @@ mod longrun;
 mod note;
 pub mod oneshot;
 pub mod recover;
+pub mod pipes;
 mod session;
 pub mod update;
 

@@ -5,6 +5,7 @@ mod change;
 mod init;
 mod oneshot;
 mod open;
+mod pipes;
 mod report;
 
 use crate::applet::Applet;
@@ -42,6 +43,18 @@ pub static APPLETS: &[Applet] = &[
         about: "run the scripts of oneshots (internal service)",
         help: oneshot::RUNNER_HELP,
         main: oneshot::runner,
+    },
+    Applet {
+        name: "s6rc-fdholder",
+        about: "keep the pipes of pipelines open (internal service)",
+        help: pipes::HOLDER_HELP,
+        main: pipes::holder,
+    },
+    Applet {
+        name: "s6rc-pipe-run",
+        about: "start a member of a pipeline (generated run)",
+        help: pipes::MEMBER_HELP,
+        main: pipes::member,
     },
 ];
 
