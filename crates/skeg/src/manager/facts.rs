@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: ISC
+//! What is known of each service: its state, what its supervisor says, its last transitions. Used by `status` and `why`.
+
+use super::open::Opened;
+use alloc::vec;
+use alloc::vec::Vec;
+use live::tree::Status;
+use live::{Outcome, State};
+use sys::fs;
+
+/// A transition that is over.
+#[derive(Clone, Copy)]
+pub struct Past {
+    sequence: u32,
+    /// When it ended: seconds since 1970.
+    pub when: u64,
+    /// How long it took, in milliseconds.
+    pub took: u32,
+    /// Whether it was a start.
+    pub up: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What is known of one service.
+pub struct Found<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Whether it is a oneshot.
+    pub oneshot: bool,
+    /// Its recorded state.
+    pub state: State,
+    /// What its supervisor says; none for a oneshot and where nobody supervises it.
+    pub status: Option<Status>,
+    /// For how many seconds it has been as its supervisor says.
+    pub since: u64,
+    /// Its last start, if that succeeded.
+    pub started: Option<Past>,
+    /// Its last transition.
+    pub last: Option<Past>,
+}
+
+/// What is known of all services.
+pub struct Facts<'a> {
+    opened: &'a Opened,
+    starts: Vec<Option<Past>>,
+    last: Vec<Option<Past>>,
+    /// Now, in seconds since 1970.
+    pub now: u64,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads the history.
+    pub fn read(opened: &'a Opened) -> Self {
+        let db = opened.image.db();
+        let (mut starts, mut last) = (vec![None; db.len()], vec![None; db.len()]);
+        let note = |list: &mut Vec<Option<Past>>, index: usize, past: Past| {
+            if let Some(place) = list.get_mut(index)
+                && place.is_none_or(|there: Past| there.sequence < past.sequence)
+            {
+                *place = Some(past);
+            }
+        };
+        // A history that can't be read is one without records.
+        let _ = live::history::read(opened.live.locked().sv(), |sequence, record| {
+            let Some(db::Target::Service(id)) = db.lookup(record.name) else { return };
+            let past = Past {
+                sequence,
+                when: record.seconds,
+                took: record.took,
+                up: record.up,
+                outcome: record.outcome,
+            };
+            note(&mut last, id.index(), past);
+            if record.up && record.outcome == Outcome::Done {
+                note(&mut starts, id.index(), past);
+            }
+        });
+        Self { opened, starts, last, now: u64::try_from(sys::time::wall().seconds).unwrap_or(0) }
+    }
+
+    /// What is known of this service.
+    pub fn of(&self, service: u16) -> Found<'a> {
+        let (image, index) = (&self.opened.image, usize::from(service));
+        let oneshot = image.is_oneshot(service);
+        let status = if oneshot { None } else { self.status(service) };
+        let since = status.map_or(0, |s| {
+            let stamp = u64::try_from(s.stamp.wall().seconds).unwrap_or(0);
+            self.now.saturating_sub(stamp)
+        });
+        Found {
+            name: image.name(service),
+            oneshot,
+            state: self.opened.live.states().get(index),
+            status,
+            since,
+            started: self.starts.get(index).copied().flatten(),
+            last: self.last.get(index).copied().flatten(),
+        }
+    }
+
+    fn status(&self, service: u16) -> Option<Status> {
+        let generation = self.opened.live.generation();
+        let path = generation.service_path(self.opened.image.name(service), b"").ok()?;
+        let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
+        let directory = fs::open(generation.dir(), &path, flags, 0).ok()?;
+        if !live::tree::is_supervised(&directory).unwrap_or(false) {
+            return None;
+        }
+        Status::read(&directory).ok()
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: ISC
+//! `skeg status`: every service with its state, its process, and since when.
+
+use super::facts::{Facts, Found};
+use super::json::Json;
+use super::open::{Opened, open};
+use crate::applet::Call;
+use crate::words;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use engine::Set;
+use live::{Access, Phase, Wait};
+use text::Digits;
+use text::args::Arg;
+
+pub const HELP: &str = "\
+usage: skeg status [-l LIVE] [--json] [NAME...]
+
+Prints each service (those of the NAMEs: services or bundles): its kind, whether it is up, ready, wanted up by its supervisor,
+its process, since when, and how long its last start took. No lock is taken.
+  -l LIVE  the live directory (--livedir; default /run/s6-rc)
+  --json   one array of objects
+
+exit codes: 0 all of them are up, 1 not all, 3 unknown name, 4 invalid image or state, 100 wrong usage,
+111 system call failed
+";
+
+/// What `status` and `why` are asked.
+pub struct Question {
+    /// The live directory.
+    pub live: &'static CStr,
+    /// Whether to answer in JSON.
+    pub json: bool,
+    /// The names.
+    pub names: Vec<&'static [u8]>,
+}
+
+/// Parses the options that `status` and `why` share.
+pub fn question(call: &Call) -> Result<Question, u8> {
+    let mut q = Question { live: super::LIVE, json: false, names: Vec::new() };
+    let mut args = call.args();
+    while let Some(option) = args.option().map_err(|e| call.refuse(e))? {
+        match option {
+            Arg::Short(b'l') | Arg::Long(b"livedir") => {
+                q.live = args.value().map_err(|e| call.refuse(e))?;
+            }
+            Arg::Long(b"json") => q.json = true,
+            other => return Err(call.unknown(other)),
+        }
+    }
+    while let Some(name) = args.operand() {
+        if name == c"--json" {
+            q.json = true;
+        } else {
+            q.names.push(name.to_bytes());
+        }
+    }
+    Ok(q)
+}
+
+/// The services that names stand for; all for no name.
+pub fn select(call: &Call, opened: &Opened, names: &[&[u8]]) -> Result<Set, u8> {
+    let mut selected = Set::new(opened.image.db().len());
+    for name in names {
+        if !opened.image.select_all(name, &mut selected) {
+            words::complain(call.name, &[b"no service or bundle has the name '", name, b"'"]);
+            return Err(3);
+        }
+    }
+    if names.is_empty() {
+        selected.invert();
+    }
+    Ok(selected)
+}
+
+pub fn main(call: &mut Call) -> u8 {
+    run(call).unwrap_or_else(|code| code)
+}
+
+fn run(call: &Call) -> Result<u8, u8> {
+    let q = question(call)?;
+    let opened = open(call.name, q.live, Access::Look, Wait::No)?;
+    let selected = select(call, &opened, &q.names)?;
+    let facts = Facts::read(&opened);
+    let found: Vec<Found<'_>> = selected.iter().map(|service| facts.of(service)).collect();
+    let code = if q.json { words::print(&[&json(&found)]) } else { words::print(&[&table(&found)]) };
+    if code != 0 {
+        return Err(code);
+    }
+    Ok(u8::from(!found.iter().all(|f| f.state.is_up())))
+}
+
+/// A service's state in one word.
+pub fn state(found: &Found<'_>) -> &'static [u8] {
+    match found.state.phase {
+        Phase::Up => b"up",
+        Phase::Down => b"down",
+        Phase::Starting => b"starting",
+        Phase::Stopping => b"stopping",
+    }
+}
+
+fn json(found: &[Found<'_>]) -> Vec<u8> {
+    let mut json = Json::new();
+    json.open(b'[');
+    for f in found {
+        json.open(b'{');
+        json.key(b"name").string(f.name);
+        json.key(b"kind").string(if f.oneshot { b"oneshot" } else { b"longrun" });
+        json.key(b"state").string(state(f));
+        json.key(b"uncertain").boolean(f.state.uncertain);
+        if !f.oneshot {
+            json.key(b"supervised").boolean(f.status.is_some());
+        }
+        if let Some(status) = f.status {
+            json.key(b"running").boolean(status.is_up());
+            json.key(b"ready").boolean(status.is_up() && status.ready);
+            json.key(b"wanted").boolean(status.wanted_up);
+            json.key(b"pid").number(u64::from(status.pid));
+            json.key(b"since").number(f.since);
+        }
+        if let Some(start) = f.started {
+            json.key(b"start_ms").number(u64::from(start.took));
+        }
+        json.close(b'}');
+    }
+    json.close(b']');
+    json.finish()
+}
+
+fn table(found: &[Found<'_>]) -> Vec<u8> {
+    let width = found.iter().map(|f| f.name.len()).max().unwrap_or(0).clamp(7, 40);
+    let mut out = Vec::new();
+    row(&mut out, width, [b"SERVICE", b"KIND", b"STATE", b"PID", b"SINCE", b"START"]);
+    for f in found {
+        let pid = f.status.map_or(0, |s| s.pid);
+        let pid = Digits::decimal(u64::from(pid));
+        let mut since = text::Line::<32>::new();
+        let mut took = text::Line::<32>::new();
+        if let Some(status) = f.status.filter(|s| s.pid != 0 || !s.paused) {
+            let _ = status;
+            span(&mut since, f.since);
+        }
+        if let Some(start) = f.started.filter(|_| f.state.is_up()) {
+            took.seconds(u64::from(start.took));
+        }
+        let pid: &[u8] = if f.status.is_some_and(|s| s.pid != 0) { pid.as_bytes() } else { b"-" };
+        let kind: &[u8] = if f.oneshot { b"oneshot" } else { b"longrun" };
+        row(&mut out, width, [f.name, kind, detail(f), pid, since.as_bytes(), took.as_bytes()]);
+    }
+    out
+}
+
+/// The state with what the supervisor says of it.
+fn detail(f: &Found<'_>) -> &'static [u8] {
+    match f.status {
+        _ if f.state.uncertain => b"uncertain",
+        None if !f.oneshot => b"unsupervised",
+        Some(s) if f.state.is_up() && !s.is_up() && !s.wanted_up => b"failed",
+        Some(s) if f.state.is_up() && !s.is_up() => b"restarting",
+        Some(s) if f.state.is_up() && s.ready => b"up, ready",
+        Some(s) if !f.state.is_up() && s.is_up() => b"down, but runs",
+        _ => state(f),
+    }
+}
+
+fn row(out: &mut Vec<u8>, width: usize, cells: [&[u8]; 6]) {
+    let widths = [width, 7, 14, 7, 12, 0];
+    for (cell, width) in cells.into_iter().zip(widths) {
+        out.extend_from_slice(cell);
+        if width != 0 {
+            out.resize(out.len() + 2 + width.saturating_sub(cell.len()), b' ');
+        }
+    }
+    while out.last() == Some(&b' ') {
+        out.pop();
+    }
+    out.push(b'\n');
+}
+
+/// Seconds as `3d 04:05:06`.
+pub fn span<const N: usize>(line: &mut text::Line<N>, seconds: u64) {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    if days != 0 {
+        line.num(days).put(b"d ");
+    }
+    for (index, part) in [rest / 3_600, rest / 60 % 60, rest % 60].into_iter().enumerate() {
+        if index != 0 {
+            line.put(b":");
+        }
+        line.put(&[b'0' + (part / 10) as u8, b'0' + (part % 10) as u8]);
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: ISC
+//! `skeg why`: why a service is up, down, or not what it should be, and which other service is the cause.
+
+use super::facts::{Facts, Found, Past};
+use super::json::Json;
+use super::open::{Opened, open};
+use super::status::{question, span, state};
+use crate::applet::Call;
+use crate::words;
+use alloc::vec::Vec;
+use engine::{Graph, Set, Towards};
+use live::{Access, Outcome, Wait};
+use text::Line;
+
+pub const HELP: &str = "\
+usage: skeg why [-l LIVE] [--json] NAME
+
+Says why the service NAME is up or down: how its last transition went, what its supervisor says, and, where something
+it needs is down, which services are the cause; for one that is up, which of those that are up need it.
+  -l LIVE  the live directory (--livedir; default /run/s6-rc)
+  --json   one object
+
+exit codes: 0, 3 unknown name, 4 invalid image or state, 100 wrong usage, 111 system call failed
+";
+
+pub fn main(call: &mut Call) -> u8 {
+    run(call).unwrap_or_else(|code| code)
+}
+
+fn run(call: &Call) -> Result<u8, u8> {
+    let q = question(call)?;
+    let [name] = q.names.as_slice() else { return Err(call.misused(&[b"which service? One name"])) };
+    let opened = open(call.name, q.live, Access::Look, Wait::No)?;
+    let Some(target) = opened.image.db().lookup(name) else {
+        words::complain(call.name, &[b"no service has the name '", name, b"'"]);
+        return Err(3);
+    };
+    let db::Target::Service(id) = target else {
+        words::complain(call.name, &[b"'", name, b"' is a bundle: 'skeg status ", name, b"' lists it"]);
+        return Err(3);
+    };
+    let service = id.index() as u16;
+    let facts = Facts::read(&opened);
+    let causes = causes(&opened, &facts, service);
+    let dependents = dependents(&opened, service);
+    let text = if q.json {
+        json(&opened, &facts, service, &causes, &dependents)
+    } else {
+        prose(&opened, &facts, service, &causes, &dependents)
+    };
+    match words::print(&[&text]) {
+        0 => Ok(0),
+        code => Err(code),
+    }
+}
+
+/// The services below it that are down although all that they need is up: where a start would begin, or has failed.
+fn causes(opened: &Opened, facts: &Facts<'_>, service: u16) -> Vec<u16> {
+    let image = &opened.image;
+    let mut seen = Set::new(image.db().len());
+    let (mut work, mut causes) = (Vec::from([service]), Vec::new());
+    seen.insert(service);
+    while let Some(at) = work.pop() {
+        if facts.of(at).state.is_up() {
+            continue;
+        }
+        let mut blocked = false;
+        image.hard(at, Towards::Up, &mut |below| {
+            if !opened.live.states().get(usize::from(below)).is_up() {
+                blocked = true;
+                if seen.insert(below) {
+                    work.push(below);
+                }
+            }
+        });
+        if !blocked && at != service {
+            causes.push(at);
+        }
+    }
+    causes.sort_unstable();
+    causes
+}
+
+/// The services that are up and depend on it.
+fn dependents(opened: &Opened, service: u16) -> Vec<u16> {
+    let mut found = Vec::new();
+    opened.image.hard(service, Towards::Down, &mut |above| {
+        if opened.live.states().get(usize::from(above)).is_up() {
+            found.push(above);
+        }
+    });
+    found
+}
+
+fn prose(
+    opened: &Opened,
+    facts: &Facts<'_>,
+    service: u16,
+    causes: &[u16],
+    dependents: &[u16],
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let found = facts.of(service);
+    describe(&mut out, facts, &found, b"");
+    for cause in causes {
+        describe(&mut out, facts, &facts.of(*cause), b"needs ");
+    }
+    if !dependents.is_empty() {
+        out.extend_from_slice(b"needed by");
+        for other in dependents {
+            out.push(b' ');
+            out.extend_from_slice(opened.image.name(*other));
+        }
+        out.push(b'\n');
+    }
+    out
+}
+
+/// Some lines on one service.
+fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u8]) {
+    let mut line = Line::<512>::new();
+    line.put(before).put(found.name).put(b": ").put(state(found));
+    if found.state.uncertain {
+        line.put(b", but uncertain: its last transition was cut short");
+    }
+    match found.status {
+        Some(status) if status.is_up() => {
+            line.put(b", process ").num(u64::from(status.pid)).put(b" since ");
+            span(&mut line, found.since);
+            line.put(if status.ready { b", ready" } else { b", not ready" });
+        }
+        Some(status) if status.wanted_up => {
+            line.put(b", its supervisor starts it again and again");
+        }
+        None if !found.oneshot => {
+            line.put(b", nobody supervises it");
+        }
+        _ => {}
+    }
+    out.extend_from_slice(line.end());
+    line.clear();
+    if let Some(status) = found.status.filter(|s| s.wait != 0 || (!s.is_up() && !s.paused)) {
+        line.put(b"  its process ended last ");
+        match (status.signal(), status.exit_code()) {
+            (Some(signal), _) => line.put(b"by SIG").put(sys::signal::name(signal)),
+            (None, code) => line.put(b"with exit code ").num(u64::from(code.unwrap_or(0))),
+        };
+        out.extend_from_slice(line.end());
+        line.clear();
+    }
+    if let Some(past) = found.last {
+        transition(&mut line, facts.now, past);
+        out.extend_from_slice(line.end());
+    } else if !found.state.is_up() {
+        out.extend_from_slice(b"  nobody has tried to start it\n");
+    }
+}
+
+fn transition(line: &mut Line<512>, now: u64, past: Past) {
+    line.put(b"  its last ").put(if past.up { b"start" } else { b"stop" }).put(b", ");
+    span(line, now.saturating_sub(past.when));
+    line.put(b" ago, ");
+    match past.outcome {
+        Outcome::Done => line.put(b"succeeded after "),
+        Outcome::Failed(code) => line.put(b"failed with ").num(u64::from(code)).put(b" after "),
+        Outcome::TimedOut => line.put(b"timed out after "),
+        Outcome::Cut => line.put(b"was interrupted after "),
+    };
+    line.seconds(u64::from(past.took));
+}
+
+fn json(
+    opened: &Opened,
+    facts: &Facts<'_>,
+    service: u16,
+    causes: &[u16],
+    dependents: &[u16],
+) -> Vec<u8> {
+    let mut json = Json::new();
+    json.open(b'{');
+    one(&mut json, &facts.of(service));
+    json.key(b"causes").open(b'[');
+    for cause in causes {
+        json.open(b'{');
+        one(&mut json, &facts.of(*cause));
+        json.close(b'}');
+    }
+    json.close(b']').key(b"needed_by").open(b'[');
+    for other in dependents {
+        json.string(opened.image.name(*other));
+    }
+    json.close(b']').close(b'}');
+    json.finish()
+}
+
+fn one(json: &mut Json, found: &Found<'_>) {
+    json.key(b"name").string(found.name);
+    json.key(b"state").string(state(found));
+    json.key(b"uncertain").boolean(found.state.uncertain);
+    if let Some(status) = found.status {
+        json.key(b"running").boolean(status.is_up());
+        json.key(b"ready").boolean(status.is_up() && status.ready);
+        json.key(b"wanted").boolean(status.wanted_up);
+        json.key(b"last_exit").number(u64::from(status.exit_code().unwrap_or(0)));
+        json.key(b"last_signal").number(u64::from(status.signal().unwrap_or(0)));
+    }
+    if let Some(past) = found.last {
+        json.key(b"last").open(b'{');
+        json.key(b"what").string(if past.up { b"start" } else { b"stop" });
+        json.key(b"when").number(past.when).key(b"took_ms").number(u64::from(past.took));
+        let (outcome, code): (&[u8], u8) = match past.outcome {
+            Outcome::Done => (b"done", 0),
+            Outcome::Failed(code) => (b"failed", code),
+            Outcome::TimedOut => (b"timed out", 0),
+            Outcome::Cut => (b"interrupted", 0),
+        };
+        json.key(b"outcome").string(outcome).key(b"code").number(u64::from(code));
+        json.close(b'}');
+    }
+}
