@@ -2,11 +2,15 @@
 //! The applets of the service manager: init, changes, listings, oneshots, pipelines.
 
 mod change;
+mod facts;
 mod init;
+mod json;
 mod oneshot;
 mod open;
 mod pipes;
 mod report;
+mod status;
+mod why;
 
 use crate::applet::Applet;
 pub use open::{Opened, corrupt, open};
@@ -56,6 +60,13 @@ pub static APPLETS: &[Applet] = &[
         help: pipes::MEMBER_HELP,
         main: pipes::member,
     },
+    Applet {
+        name: "status",
+        about: "print the services, their state and processes",
+        help: status::HELP,
+        main: status::main,
+    },
+    Applet { name: "why", about: "say why a service is up or down", help: why::HELP, main: why::main },
 ];
 
 /// Where the live directory is unless an option says otherwise.

@@ -92,13 +92,7 @@ fn dependents(opened: &Opened, service: u16) -> Vec<u16> {
     found
 }
 
-fn prose(
-    opened: &Opened,
-    facts: &Facts<'_>,
-    service: u16,
-    causes: &[u16],
-    dependents: &[u16],
-) -> Vec<u8> {
+fn prose(opened: &Opened, facts: &Facts<'_>, service: u16, causes: &[u16], dependents: &[u16]) -> Vec<u8> {
     let mut out = Vec::new();
     let found = facts.of(service);
     describe(&mut out, facts, &found, b"");
@@ -169,13 +163,7 @@ fn transition(line: &mut Line<512>, now: u64, past: Past) {
     line.seconds(u64::from(past.took));
 }
 
-fn json(
-    opened: &Opened,
-    facts: &Facts<'_>,
-    service: u16,
-    causes: &[u16],
-    dependents: &[u16],
-) -> Vec<u8> {
+fn json(opened: &Opened, facts: &Facts<'_>, service: u16, causes: &[u16], dependents: &[u16]) -> Vec<u8> {
     let mut json = Json::new();
     json.open(b'{');
     one(&mut json, &facts.of(service));
