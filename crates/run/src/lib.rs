@@ -14,8 +14,8 @@ pub mod init;
 mod longrun;
 mod note;
 pub mod oneshot;
-pub mod recover;
 pub mod pipes;
+pub mod recover;
 mod session;
 pub mod update;
 
