@@ -87,6 +87,25 @@ impl<'a> Image<'a> {
         self.id(service).and_then(|id| self.db.find_file(id, path)).map(|file| file.bytes)
     }
 
+    /// Adds what a restart of the services of the set takes along: what needs them, and what names one of them in its
+    /// `restart-with`.
+    pub fn close_restart(&self, set: &mut Set) {
+        let listed: Vec<ServiceId> =
+            self.db.services().filter(|id| self.db.restart_with(*id).len() != 0).collect();
+        // Each round but the last adds a service.
+        for _ in 0..=self.db.len() {
+            crate::close(self, set, Towards::Down);
+            let mut grown = false;
+            for id in &listed {
+                let touched = self.db.restart_with(*id).any(|with| set.contains(with.index() as u16));
+                grown |= touched && set.insert(id.index() as u16);
+            }
+            if !grown {
+                return;
+            }
+        }
+    }
+
     /// Whether its definition asks for what only our own supervisor can do.
     pub fn needs_our_supervisor(&self, service: u16) -> bool {
         self.id(service).is_some_and(|id| self.db.flags(id).has(Flags::BACKOFF))

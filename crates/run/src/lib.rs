@@ -16,6 +16,7 @@ mod note;
 pub mod oneshot;
 pub mod pipes;
 pub mod recover;
+pub mod restart;
 mod session;
 pub mod update;
 

@@ -9,6 +9,7 @@ mod oneshot;
 mod open;
 mod pipes;
 mod report;
+mod restart;
 mod status;
 mod why;
 
@@ -67,9 +68,17 @@ pub static APPLETS: &[Applet] = &[
         main: status::main,
     },
     Applet { name: "why", about: "say why a service is up or down", help: why::HELP, main: why::main },
+    Applet {
+        name: "restart",
+        about: "restart services, and bring back all that was up",
+        help: restart::HELP,
+        main: restart::main,
+    },
 ];
 
 /// Where the live directory is unless an option says otherwise.
 pub const LIVE: &core::ffi::CStr = c"/run/s6-rc";
 /// The image that init takes unless an option says otherwise.
 pub const COMPILED: &core::ffi::CStr = c"/etc/s6-rc/compiled";
+/// How long a skeg verb waits for another command, in milliseconds.
+pub const PATIENCE: u32 = 30_000;
