@@ -90,10 +90,16 @@ impl Scanner {
         self.child.id()
     }
 
-    /// The one supervisor of skeg's scanner: its child that runs the same program.
+    /// The one supervisor of skeg's scanner: its child that runs the same program. A service that a killed supervisor
+    /// was about to start is one too, until its exec: it first blocks all signals, then leaves the session, then
+    /// unblocks them.
     pub fn supervisor(&self) -> Option<u32> {
         let program = process::executable(self.pid())?;
-        process::children(self.pid()).into_iter().find(|p| process::executable(*p).as_ref() == Some(&program))
+        process::children(self.pid()).into_iter().find(|pid| {
+            process::executable(*pid).as_ref() == Some(&program)
+                && process::status_field(*pid, "SigBlk").is_some_and(|mask| !mask.starts_with("ffff"))
+                && process::session(*pid) != Some(*pid)
+        })
     }
 
     /// Ends it with a signal; whether it ended by itself before the deadline.

@@ -225,7 +225,8 @@ fn nobody_notices_that_the_supervisor_is_killed() {
     let deaths: usize = actors.iter().map(|a| deaths(&a.service.dir).len()).sum();
     println!("{kills} kills, {deaths} deaths, s6-svok asked {asked} times");
     assert!(deaths > 50 && asked > 50, "enough has happened");
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    let said = scratch.read("scan.log");
+    assert!(faults.is_empty(), "{} faults:\n{}\nthe scanner said: {said}", faults.len(), faults.join("\n"));
     assert!(scanner.stop(Signal::TERM), "the scanner ends on SIGTERM");
 }
 
