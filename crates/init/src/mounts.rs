@@ -54,7 +54,19 @@ pub fn early(fault: impl FnMut(Fault)) {
 pub fn on_root(mut fault: impl FnMut(Fault)) {
     all(EARLY, &mut fault);
     all(LATE, fault);
+    // What devtmpfs does not make, and scripts use. Already there is fine.
+    for (target, at) in DEV_LINKS {
+        let _ = sys::fs::symlink(target, CWD, at);
+    }
 }
+
+/// The links of /dev to a process's own descriptors.
+const DEV_LINKS: [(&CStr, &CStr); 4] = [
+    (c"/proc/self/fd", c"/dev/fd"),
+    (c"fd/0", c"/dev/stdin"),
+    (c"fd/1", c"/dev/stdout"),
+    (c"fd/2", c"/dev/stderr"),
+];
 
 /// What is mounted there already (`EBUSY`) is no fault.
 fn all(list: &[Kernel], mut fault: impl FnMut(Fault)) {

@@ -128,9 +128,9 @@ fn root_command(
 const APPLETS: &[&str] = &[
     "awk", "brctl", "cat", "chmod", "chown", "cp", "crond", "cut", "date", "dd", "df", "dmesg", "echo",
     "env", "false", "free", "getty", "grep", "head", "hostname", "httpd", "id", "ifconfig", "ip", "kill",
-    "klogd", "ln", "logger", "login", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "netstat", "nslookup",
-    "ping", "ps", "pwd", "readlink", "rm", "rmdir", "route", "sed", "seq", "sleep", "sort", "stat",
-    "syslogd", "sysctl", "tail", "telnetd", "test", "top", "touch", "tr", "true", "udhcpc", "udhcpd",
+    "klogd", "ln", "logger", "logread", "login", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "netstat",
+    "nslookup", "ping", "ps", "pwd", "readlink", "rm", "rmdir", "route", "sed", "seq", "sleep", "sort",
+    "stat", "syslogd", "sysctl", "tail", "telnetd", "test", "top", "touch", "tr", "true", "udhcpc", "udhcpd",
     "umount", "uname", "uptime", "vi", "watchdog", "wc", "wget", "xargs",
 ];
 
