@@ -237,6 +237,10 @@ impl Supervisor {
             core.step(event, now, &Small { dir, complain: &complain }, &mut actions);
         }
         slot.commit(&core);
+        if let (Event::Died(_), Some(pid)) = (event, self.table.pid(index)) {
+            // The number is free: it must not stand for this service when another process gets it.
+            pid.store(0, SeqCst);
+        }
         self.due(core.deadline);
         for action in actions {
             self.act(index, slot, core.pid, action);
