@@ -105,7 +105,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
         let system = compiled.faults.iter().any(|f| f.grave && matches!(f.what, What::Read(_)));
         return Err(if system { SYSTEM } else { 1 });
     };
-    let db = match db::Db::check(&image) {
+    let db = match db::Db::check_structure(&image) {
         Ok(db) => db,
         Err(error) => {
             let mut line = text::Line::<256>::new();

@@ -7,7 +7,6 @@
 
 use core::ffi::c_int;
 
-#[cfg(not(target_arch = "x86_64"))]
 const WORD: usize = size_of::<usize>();
 
 /// Copies forward: by words where both ends are aligned alike, else by bytes.
