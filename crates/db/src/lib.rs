@@ -27,6 +27,7 @@ pub use read::{Argv, Db, File, Ids};
 #[doc(hidden)]
 pub mod testing {
     use crate::layout::{AT_CHECKSUM, Header};
+    pub use crate::sum::sum;
     use zerocopy::FromBytes;
 
     /// Makes length and checksums of these bytes right, as far as they are an image at all.
