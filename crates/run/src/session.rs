@@ -346,6 +346,7 @@ impl<'a> Session<'a> {
         let Ok(reports) = scripts.reports() else {
             self.scripts = None;
             for script in core::mem::take(&mut self.running) {
+                self.cut_short(script.service);
                 self.ended(change, script.service, towards, script.began, Err(Why::RunnerGone));
             }
             return;
@@ -360,6 +361,16 @@ impl<'a> Session<'a> {
             };
             self.live.states_mut().note(usize::from(report.service), state);
             self.ended(change, script.service, towards, script.began, how);
+        }
+    }
+
+    /// The runner died under a script, and its record says that the script runs: nobody will ever say how it ended.
+    fn cut_short(&mut self, service: u16) {
+        let states = self.live.states_mut();
+        if states.reread().is_ok() {
+            let settled = states.get(usize::from(service)).settled();
+            // What can't be written stays as the runner left it, which says no more.
+            let _ = states.set(usize::from(service), settled);
         }
     }
 
