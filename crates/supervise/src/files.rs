@@ -115,7 +115,7 @@ pub fn add_death(dir: BorrowedFd<'_>, stamp: Tai64n, wait: u16, most: u32) -> Re
         fs::open(dir, TALLY, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK, 0o666)?;
     let size = fs::fstat(&file)?.st_size as u64;
     let mut last = [0; TALLY_RECORD as usize];
-    if size % TALLY_RECORD != 0 {
+    if !size.is_multiple_of(TALLY_RECORD) {
         fs::ftruncate(&file, 0)?;
     } else if size > 0 {
         fs::pread(&file, &mut last, size - TALLY_RECORD)?;

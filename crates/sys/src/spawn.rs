@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use crate::signal::Set;
-use crate::{BorrowedFd, Errno, Result, raw};
+use crate::{AsRawFd, BorrowedFd, Errno, Result, raw};
 use core::ffi::{CStr, c_void};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -191,11 +191,7 @@ unsafe extern "C" fn in_child(argument: *mut c_void) -> ! {
     let child: *mut Child<'_> = argument.cast();
     // SAFETY: `spawn` passed its own `Child`, which lives while the parent waits; nobody else touches it now.
     let child = unsafe { &mut *child };
-    let prepared = prepare(child.what).and_then(|()| match child.lock {
-        Some(number) => crate::fs::posix_lock(number),
-        None => Ok(()),
-    });
-    child.failed = match prepared {
+    child.failed = match prepare(child.what, child.lock) {
         Ok(()) => exec(child.what.path, child.what.arguments, child.what.environment),
         Err(errno) => errno,
     };
@@ -207,7 +203,7 @@ unsafe extern "C" fn in_child(argument: *mut c_void) -> ! {
 }
 
 /// Session, directory, descriptors, limits, signals of the child.
-fn prepare(what: &Spawn<'_>) -> Result<()> {
+fn prepare(what: &Spawn<'_>, lock: Option<i32>) -> Result<()> {
     if what.session {
         crate::process::setsid()?;
     }
@@ -223,11 +219,29 @@ fn prepare(what: &Spawn<'_>) -> Result<()> {
     for ((_, to), from) in what.fds.iter().zip(moved) {
         place_at(from, *to)?;
     }
+    if let Some(lock) = lock {
+        take_lock(what, lock, &moved)?;
+    }
     if let Some(limit) = what.open_files {
         crate::process::set_limit(Resource::Nofile, limit)?;
     }
     crate::signal::set_disposition(crate::signal::number::PIPE, crate::signal::Disposition::Default)?;
     crate::signal::set_mask(what.mask).map(|_| ())
+}
+
+/// A POSIX lock is lost when its process closes any descriptor of the file, and exec closes the ones that led here: they
+/// are closed before.
+fn take_lock(what: &Spawn<'_>, lock: i32, moved: &[i32]) -> Result<()> {
+    for ((from, to), copy) in what.fds.iter().zip(moved) {
+        let is_target = |number| what.fds.iter().any(|(_, to)| *to == number);
+        for number in [*copy, from.as_raw_fd()] {
+            if *to == lock && !is_target(number) {
+                // SAFETY: the child's descriptor table is its own (no CLONE_FILES), and after this it only execs.
+                let _ = unsafe { raw::syscall6(raw::nr::__NR_close, number as usize, 0, 0, 0, 0, 0) };
+            }
+        }
+    }
+    crate::fs::posix_lock(lock)
 }
 
 fn duplicate(fd: BorrowedFd<'_>, at_least: i32) -> Result<i32> {
