@@ -16,7 +16,9 @@ pub struct Packages {
     pub debian: &'static str,
     /// The package that depends on the newest kernel.
     pub kernel: &'static str,
-    /// About how many megabytes it is.
+    /// Daemons that busybox lacks, and the libraries they want: Debian has no static ones.
+    pub daemons: &'static [&'static str],
+    /// About how many megabytes all of them are.
     pub megabytes: u32,
 }
 
@@ -28,7 +30,15 @@ pub struct Unpacked {
     pub modules: PathBuf,
     /// The static busybox.
     pub busybox: PathBuf,
+    /// The other daemons' files and libraries, each with its path in the image.
+    pub others: Vec<(PathBuf, String)>,
 }
+
+/// Where the daemons lie in their packages.
+const DAEMONS: [&str; 2] = ["usr/sbin/ntpd", "usr/sbin/dnsproxy"];
+
+/// How the names of the files begin that the daemons load, in any folder.
+const LIBRARIES: [&str; 4] = ["ld-linux", "libc.so.", "libm.so.", "libevent-2.1.so.7."];
 
 /// The keys that Debian's lists are signed with.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -41,9 +51,10 @@ pub fn fetch(packages: &Packages) -> Outcome<Unpacked> {
         return Ok(found);
     }
     println!(
-        "fetching {} and busybox-static for {} ({} MB) from Debian {}: the kernel and the daemons that QEMU boots; \
+        "fetching {}, busybox-static and {} for {} ({} MB) from Debian {}: the kernel and the daemons that QEMU boots; \
          they are unpacked into {}, nothing is installed",
         packages.kernel,
+        packages.daemons.join(", "),
         packages.debian,
         packages.megabytes,
         packages.suite,
@@ -54,12 +65,16 @@ pub fn fetch(packages: &Packages) -> Outcome<Unpacked> {
     let kernel = newest_kernel(&config, packages)?;
     let debs = folder.join("deb");
     make_dir(&debs)?;
-    run(apt("apt-get", &config).current_dir(&debs).args(["-q", "download", &kernel, "busybox-static"]))?;
+    run(apt("apt-get", &config)
+        .current_dir(&debs)
+        .args(["-q", "download", &kernel, "busybox-static"])
+        .args(packages.daemons))?;
     let aside = folder.join("root.new");
     let _ = std::fs::remove_dir_all(&aside);
     for deb in std::fs::read_dir(&debs).map_err(|e| format!("{}: {e}", debs.display()))?.flatten() {
         run(Command::new("dpkg-deb").arg("-x").arg(deb.path()).arg(&aside))?;
     }
+    let _ = std::fs::remove_dir_all(&root);
     std::fs::rename(&aside, &root).map_err(|e| format!("{}: {e}", root.display()))?;
     let _ = std::fs::remove_dir_all(&debs);
     unpacked(&root)
@@ -83,7 +98,39 @@ fn unpacked(root: &Path) -> Outcome<Unpacked> {
         .map(|path| root.join(path))
         .find(|path| path.is_file())
         .ok_or_else(|| format!("{}: no busybox", root.display()))?;
-    Ok(Unpacked { kernel, modules, busybox })
+    Ok(Unpacked { kernel, modules, busybox, others: others(root)? })
+}
+
+/// The daemons and their libraries.
+fn others(root: &Path) -> Outcome<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    for daemon in DAEMONS {
+        let file = root.join(daemon);
+        if !file.is_file() {
+            return Err(format!("{}: not there", file.display()));
+        }
+        found.push((file, daemon.trim_start_matches("usr/").to_owned()));
+    }
+    for dir in ["lib", "usr/lib"] {
+        // One folder down for those of one architecture: lib/aarch64-linux-gnu.
+        let top = root.join(dir);
+        for folder in children(&top).into_iter().filter(|p| p.is_dir() && !p.is_symlink()).chain([top]) {
+            found.extend(children(&folder).into_iter().filter_map(library));
+        }
+    }
+    Ok(found)
+}
+
+/// A library that is wanted, and its place: the name that programs ask for, in /lib.
+fn library(file: PathBuf) -> Option<(PathBuf, String)> {
+    let name = file.file_name()?.to_str()?;
+    let prefix = LIBRARIES.into_iter().find(|prefix| name.starts_with(prefix))?;
+    if file.is_symlink() || !file.is_file() {
+        return None;
+    }
+    let name = if prefix.starts_with("libevent") { "libevent-2.1.so.7" } else { name };
+    let place = format!("lib/{name}");
+    Some((file.clone(), place))
 }
 
 fn children(dir: &Path) -> Vec<PathBuf> {
@@ -102,7 +149,7 @@ fn apt(program: &str, config: &Path) -> Command {
 
 /// Writes the apt configuration; its path.
 fn configure(folder: &Path, packages: &Packages) -> Outcome<PathBuf> {
-    for dir in ["lists/partial", "archives/partial", "etc"] {
+    for dir in ["lists/partial", "archives/partial", "etc/preferences.d"] {
         make_dir(&folder.join(dir))?;
     }
     let mirror = mirror()?;

@@ -116,6 +116,11 @@ fn root_command(
     for module in find_modules(&unpacked.modules, ROUTER) {
         command.arg("--module").arg(module);
     }
+    for (file, path) in &unpacked.others {
+        command.arg("--file").arg(format!("{}={path},0755", file.display()));
+    }
+    // Where x86_64's programs look for their loader.
+    command.args(["--link", "lib=lib64"]);
     command.arg("--overlay").arg(root().join("qemu/router/files"));
     command.arg("--file").arg(format!("{}=etc/shadow,0600", root().join("qemu/router/shadow").display()));
     if let Some(image) = image {
