@@ -91,6 +91,15 @@ struct Parts<'a> {
 
 /// Writes an image. `services` holds longruns first, each kind in the order of their names; `bundles` too.
 pub fn encode(services: &[NewService<'_>], bundles: &[NewBundle<'_>]) -> Result<Vec<u8>, EncodeError> {
+    encode_edited(services, bundles, 0)
+}
+
+/// The same, of an image whose bundles have been edited so many times.
+pub fn encode_edited(
+    services: &[NewService<'_>],
+    bundles: &[NewBundle<'_>],
+    edits: u32,
+) -> Result<Vec<u8>, EncodeError> {
     if services.len() > MAX_SERVICES {
         return Err(EncodeError::TooManyServices);
     }
@@ -110,7 +119,7 @@ pub fn encode(services: &[NewService<'_>], bundles: &[NewBundle<'_>]) -> Result<
         parts.bundle(bundle)?;
     }
     let longruns = services.iter().filter(|s| s.kind == Kind::Longrun).count();
-    seal(assemble(&parts, longruns)?, services.len())
+    seal(assemble(&parts, longruns, edits)?, services.len())
 }
 
 fn order(services: &[NewService<'_>], bundles: &[NewBundle<'_>]) -> Result<(), EncodeError> {
@@ -286,7 +295,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Header and sections, one after the other, without hashes and checksums.
-fn assemble(parts: &Parts<'_>, longruns: usize) -> Result<Vec<u8>, EncodeError> {
+fn assemble(parts: &Parts<'_>, longruns: usize, edits: u32) -> Result<Vec<u8>, EncodeError> {
     let sections = [
         parts.services.as_bytes(),
         parts.bundles.as_bytes(),
@@ -311,6 +320,7 @@ fn assemble(parts: &Parts<'_>, longruns: usize) -> Result<Vec<u8>, EncodeError> 
         services: long(parts.services.len())?,
         longruns: long(longruns)?,
         bundles: long(parts.bundles.len())?,
+        edits: U32::new(edits),
         sections: places,
         ..Header::default()
     };

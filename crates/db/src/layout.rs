@@ -25,10 +25,10 @@ pub const AT_SERVICES: usize = AT_LENGTH + 4;
 pub const AT_LONGRUNS: usize = AT_SERVICES + 4;
 /// Offset of the number of bundles.
 pub const AT_BUNDLES: usize = AT_LONGRUNS + 4;
-/// Offset of four zero bytes.
-pub const AT_RESERVED: usize = AT_BUNDLES + 4;
+/// Offset of the number of times that bundles were edited since the sources were compiled.
+pub const AT_EDITS: usize = AT_BUNDLES + 4;
 /// Offset of the identity.
-pub const AT_HASH: usize = AT_RESERVED + 4;
+pub const AT_HASH: usize = AT_EDITS + 4;
 /// Offset of the section table.
 pub const AT_SECTIONS: usize = AT_HASH + 32;
 /// Offset of the header's own checksum.
@@ -66,8 +66,8 @@ pub struct Header {
     pub longruns: U32,
     /// How many bundles.
     pub bundles: U32,
-    /// Zero.
-    pub reserved: U32,
+    /// How many times bundles were edited since the sources were compiled.
+    pub edits: U32,
     /// The identity of the image.
     pub hash: [u8; 32],
     /// The section table.

@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod blake2s;
 mod check;
+mod edit;
 mod encode;
 mod hash;
 pub mod layout;
@@ -19,7 +20,8 @@ mod read;
 pub mod sort;
 mod sum;
 
-pub use check::Problem;
+pub use check::{Problem, is_name};
+pub use edit::with_bundles;
 pub use encode::{EncodeError, NewBundle, NewFile, NewService, encode};
 pub use read::{Argv, Db, File, Ids};
 

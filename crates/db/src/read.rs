@@ -69,7 +69,7 @@ impl<'a> Db<'a> {
         let length = header.length.get() as usize;
         let bytes = bytes.get(..length).ok_or(Corrupt::Truncated(header.length.get()))?;
         let sealed = bytes.get(..layout::AT_CHECKSUM).ok_or(Corrupt::Header)?;
-        if sum(sealed) != header.checksum.get() || header.reserved.get() != 0 {
+        if sum(sealed) != header.checksum.get() {
             return Err(Corrupt::Header);
         }
         let [services, bundles, edges, files, names, data] = &header.sections;
@@ -104,6 +104,11 @@ impl<'a> Db<'a> {
     /// The identity of the image: a cryptographic hash of everything in it.
     pub const fn hash(&self) -> [u8; 32] {
         self.header.hash
+    }
+
+    /// How many times `s6-rc-bundle` has edited it since the sources were compiled.
+    pub const fn edits(&self) -> u32 {
+        self.header.edits.get()
     }
 
     /// How many atomic services.

@@ -49,7 +49,7 @@ fn the_tables_are_the_structures() {
             ("services", layout::AT_SERVICES),
             ("longruns", layout::AT_LONGRUNS),
             ("bundles", layout::AT_BUNDLES),
-            ("reserved", layout::AT_RESERVED),
+            ("edits", layout::AT_EDITS),
             ("hash", layout::AT_HASH),
             ("sections", layout::AT_SECTIONS),
             ("checksum", layout::AT_CHECKSUM),

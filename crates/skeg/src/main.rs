@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod applet;
+mod bundle;
 mod compile;
 mod db_query;
 mod fault_words;
@@ -27,6 +28,7 @@ use sys::start::Strings;
 static AREAS: &[&[Applet]] = &[
     init::APPLETS,
     compile::APPLETS,
+    bundle::APPLETS,
     db_query::APPLETS,
     manager::APPLETS,
     tree::APPLETS,

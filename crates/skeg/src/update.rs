@@ -7,6 +7,8 @@ mod rc_update;
 mod recover;
 
 use crate::applet::Applet;
+pub use image::ImageFile;
+pub use rc_update::perform;
 pub use recover::finish;
 
 /// The applets of this area.

@@ -103,6 +103,20 @@ unsafe extern "C" fn memset(to: *mut u8, byte: c_int, n: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> c_int {
     let mut i = 0;
+    while i + WORD <= n {
+        // SAFETY: i + WORD <= n, and the caller vouches for n bytes.
+        let x = unsafe { a.add(i) };
+        // SAFETY: as above.
+        let y = unsafe { b.add(i) };
+        // SAFETY: WORD bytes can be read from there; a word need not be aligned for this read.
+        let x = unsafe { x.cast::<usize>().read_unaligned() };
+        // SAFETY: as above.
+        let y = unsafe { y.cast::<usize>().read_unaligned() };
+        if x != y {
+            break;
+        }
+        i += WORD;
+    }
     while i < n {
         // SAFETY: i < n, and the caller vouches for n bytes of both.
         let x = unsafe { a.wrapping_add(i).read_volatile() };

@@ -104,6 +104,12 @@ fn run(call: &Call, o: &Options) -> Result<u8, u8> {
     if o.dry {
         return Ok(print_dry(&plan));
     }
+    if old.edits() > 0 && file.db.edits() == 0 && o.verbosity > 0 {
+        words::complain(
+            call.name,
+            &[b"the bundles that s6-rc-bundle has edited are those of the new image again"],
+        );
+    }
     if deadline.is_some_and(|d| d <= monotonic()) {
         words::complain(call.name, &[b"timed out before anything was changed"]);
         return Ok(10);
