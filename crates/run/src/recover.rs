@@ -8,6 +8,7 @@
 use crate::forward::{Forward, go_forward};
 use crate::init::{self, InitError};
 use crate::note::{Note, Outcome, RunError};
+use crate::oneshot::client::settle_scripts;
 use crate::oneshot::protocol::DEFAULT_SCRIPTS;
 use crate::session::{Session, Terms};
 use crate::update::{bring_back, from_journal};
@@ -115,6 +116,7 @@ fn finish_update(
 ) -> Result<Recovered, RecoverError> {
     let number = locked.place().current()?;
     let mut live = locked.live()?;
+    settle_scripts(&mut live, deadline)?;
     let image = image_of(&live)?;
     let mut note = |note| tell(&image, note);
     if number == update.old.generation {
@@ -141,6 +143,7 @@ fn finish_change(
     tell: Listener<'_>,
 ) -> Result<Recovered, RecoverError> {
     let mut live = locked.live()?;
+    settle_scripts(&mut live, deadline)?;
     let image = image_of(&live)?;
     if live.generation().number() != change.side.generation {
         return Err(RecoverError::Elsewhere);

@@ -6,7 +6,7 @@
 
 use crate::longrun::{Progress, Watch, send};
 use crate::note::{Note, Outcome, RunError, Why};
-use crate::oneshot::client::Scripts;
+use crate::oneshot::client::{Scripts, connect_runner};
 use crate::oneshot::protocol::{DEFAULT_SCRIPTS, End, MAX_SCRIPTS, What};
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
@@ -41,7 +41,7 @@ impl Terms {
 }
 
 /// The oneshot runner's name.
-const RUNNER: &[u8] = b"s6rc-oneshot-runner";
+pub(crate) const RUNNER: &[u8] = b"s6rc-oneshot-runner";
 
 const SIGNALS: u64 = u64::MAX;
 const RUNNER_KEY: u64 = u64::MAX - 1;
@@ -532,9 +532,7 @@ fn earliest(timeout: u32, deadline: Option<Millis>) -> u32 {
 }
 
 fn connect(live: &Live, epoll: &Epoll, bound: u16) -> sys::Result<Scripts> {
-    let generation = live.generation();
-    let path = generation.service_path(RUNNER, b"").map_err(|_| Errno::NAMETOOLONG)?;
-    let scripts = Scripts::connect(generation.dir(), &path, live.states().as_fd(), bound)?;
+    let scripts = connect_runner(live, bound)?;
     epoll.add(&scripts, RUNNER_KEY, EventFlags::IN)?;
     Ok(scripts)
 }

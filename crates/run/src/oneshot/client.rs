@@ -2,10 +2,15 @@
 //! A command's connection to the oneshot runner: one for a change. Used by the change loop.
 
 use super::protocol::*;
+use crate::note::RunError;
+use crate::session::RUNNER;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use live::{Live, Phase};
+use sys::event::{PollFd, PollFlags, poll};
 use sys::net::{self, Fds, SocketType};
+use sys::time::{Millis, monotonic};
 use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Result, fs};
 
 /// A connection.
@@ -55,6 +60,20 @@ impl Scripts {
         self.send(&Request::Run { service, what, timeout, name, words }, &[])
     }
 
+    /// Waits until no script of another connection runs. `ETIMEDOUT`: the deadline has come.
+    fn wait_quiet(&mut self, deadline: Option<Millis>) -> Result<()> {
+        self.send(&Request::Quiet, &[])?;
+        loop {
+            let left = deadline.map(|d| Millis(d.0.saturating_sub(monotonic().0)));
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], left) {
+                Ok(0) => return Err(Errno::TIMEDOUT),
+                Ok(_) => return self.reports().map(|_| ()),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
     /// The reports of one packet; `EPIPE`: the runner has gone.
     pub fn reports(&mut self) -> Result<Reports> {
         let mut room = [0; MAX_REPORTS * 8 + 8];
@@ -77,6 +96,32 @@ impl AsFd for Scripts {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Whether a script may be running that a command started which has died since.
+pub fn is_unsettled(live: &Live) -> bool {
+    live.states().iter().any(|s| matches!(s.phase, Phase::Starting | Phase::Stopping))
+}
+
+/// Waits until no script runs that a command started which has died since, and reads the states again. To be called with the
+/// lock and before the states are looked at: such a script would undo what was done meanwhile.
+pub fn settle_scripts(live: &mut Live, deadline: Option<Millis>) -> core::result::Result<(), RunError> {
+    if !is_unsettled(live) {
+        return Ok(());
+    }
+    match connect_runner(live, 1).and_then(|mut scripts| scripts.wait_quiet(deadline)) {
+        Err(Errno::TIMEDOUT) => return Err(RunError::Wait(Errno::TIMEDOUT)),
+        // Without a runner no script runs whose end is recorded.
+        Ok(()) | Err(_) => {}
+    }
+    Ok(live.states_mut().reread()?)
+}
+
+/// A connection to the runner of this live directory.
+pub(crate) fn connect_runner(live: &Live, scripts: u16) -> Result<Scripts> {
+    let generation = live.generation();
+    let path = generation.service_path(RUNNER, b"").map_err(|_| Errno::NAMETOOLONG)?;
+    Scripts::connect(generation.dir(), &path, live.states().as_fd(), scripts)
 }
 
 /// Connects to a socket in a directory whose path may be longer than the 107 bytes of a socket's address: through the

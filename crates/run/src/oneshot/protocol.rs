@@ -5,7 +5,9 @@
 //! [`Request::Hello`], with four descriptors: standard input, output and error of the scripts, and the state file.
 //! The command may send any number of [`Request::Run`]; the runner reads the next one when it has room for it, so that
 //! the socket's own buffer is the queue. Reports come in the order of the ends, several in a packet.
-//! When the command goes away, scripts that run go on and their result is recorded; those not yet read never start.
+//! When the command goes away, scripts that run go on and their result is recorded; those not yet read never start. So
+//! a command that finds a state in transition sends [`Request::Quiet`] first: the answer, a packet without a report, comes when
+//! no script of another connection runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +66,8 @@ pub enum Request<'a> {
         #[serde(borrow)]
         words: &'a [u8],
     },
+    /// Say when no script of another connection runs.
+    Quiet,
 }
 
 /// How a script ended.

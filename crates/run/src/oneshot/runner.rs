@@ -37,6 +37,8 @@ struct Client {
     fds: Fds,
     limit: u16,
     running: u16,
+    /// It is to be told when no script of another one runs.
+    waits: bool,
 }
 
 /// A script.
@@ -121,6 +123,7 @@ impl Runner {
             }
             self.expire();
             for client in 0..MAX_CLIENTS {
+                self.hear(client);
                 self.tell(client);
                 self.hear(client);
             }
@@ -138,7 +141,8 @@ impl Runner {
         if self.epoll.add(&socket, place as u64, flags).is_ok()
             && let Some(client) = self.clients.get_mut(place)
         {
-            *client = Some(Client { socket: Some(socket), fds: Fds::new(), limit: 1, running: 0 });
+            *client =
+                Some(Client { socket: Some(socket), fds: Fds::new(), limit: 1, running: 0, waits: false });
         }
     }
 
@@ -202,8 +206,28 @@ impl Runner {
         }
     }
 
+    /// Tells a client that waits for it that no script of another one runs.
+    fn tell_quiet(&mut self, client: usize) {
+        let busy = self.slots.iter().any(|s| s.client != client && s.pid != 0);
+        let Some(Some(owner)) = self.clients.get_mut(client) else { return };
+        if !owner.waits || busy {
+            return;
+        }
+        let mut room = [0; 8];
+        let sent = match (&owner.socket, postcard::to_slice(&Reports::new(), &mut room)) {
+            (Some(socket), Ok(bytes)) => net::send(socket, bytes, &[]).map(|_| ()),
+            _ => Err(Errno::PIPE),
+        };
+        match sent {
+            Ok(()) => owner.waits = false,
+            Err(Errno::AGAIN) => {}
+            Err(_) => self.leave(client),
+        }
+    }
+
     /// Sends what the client does not know yet.
     fn tell(&mut self, client: usize) {
+        self.tell_quiet(client);
         loop {
             let mut reports = Reports::new();
             for slot in self.slots.iter().filter(|s| s.client == client && !s.told) {
@@ -306,6 +330,7 @@ impl Runner {
                 owner.fds = fds;
                 owner.limit = scripts.clamp(1, MAX_SCRIPTS as u16);
             }
+            Request::Quiet => owner.waits = true,
             // A definition without this script: nothing to run is a success.
             Request::Run { service, what, words: [], .. } if owner.fds.len() == 4 => {
                 record(owner, service, result(what, true));

@@ -7,6 +7,7 @@ use core::ffi::CStr;
 use db::{Corrupt, Db};
 use engine::{Image, Towards};
 use live::{Access, Live, Locked, Phase, Wait};
+use run::oneshot::client::{is_unsettled, settle_scripts};
 
 /// A live directory with its image.
 pub struct Opened {
@@ -26,7 +27,15 @@ pub fn open(name: &'static [u8], path: &CStr, access: Access, wait: Wait) -> Res
     if access == Access::Change {
         locked = crate::update::finish(name, path, locked, wait)?;
     }
-    let live = locked.live().map_err(complain)?;
+    let mut live = locked.live().map_err(complain)?;
+    if access == Access::Change && is_unsettled(&live) {
+        refuse_nested(name, path)?;
+        // Said because it may take as long as a script does.
+        words::complain(name, &[b"a script of a command that was killed may still run: waiting for its end"]);
+        if let Err(run::RunError::Live(e)) = settle_scripts(&mut live, None) {
+            return Err(complain(e));
+        }
+    }
     let bytes = live.image();
     let checked = if access == Access::Change { Db::check(bytes) } else { Db::open(bytes) };
     let db = checked.map_err(|e| corrupt(name, &[path.to_bytes(), b"/image"], e))?;
