@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: ISC
+//! Pipelines lose nothing: two producers write numbered lines through a filter into a logger while everything around the pipes
+//! is killed. Lines have ten bytes and are read ten at a time, so that what a killed process held is at most one line.
+
+use harness::process::{self, kill};
+use harness::wait::must;
+use harness::{Scanner, Scratch, Suite};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many kills; the test takes about a quarter of a second for each.
+const KILLS: usize = 40;
+
+/// A producer: writes a line, then notes its number; after a restart it goes on behind the last number noted.
+fn producer(letter: &str, notes: &str) -> String {
+    format!(
+        "#!/bin/sh\ni=$(tail -n 1 {notes} 2>/dev/null || echo 0)\nwhile :; do\nfor n in 1 2 3 4 5; do i=$((i + 1))\n\
+        printf '{letter} %07d\\n' $i\necho $i >>{notes}\ndone\nsleep 0.01\ndone\n"
+    )
+}
+
+fn definitions(scratch: &Scratch) {
+    for letter in ["a", "b"] {
+        let notes = scratch.text(&format!("notes.{letter}"));
+        scratch.file(format!("notes.{letter}"), "0\n");
+        scratch.file(format!("src/from-{letter}/type"), "longrun\n");
+        scratch.file(format!("src/from-{letter}/producer-for"), "filter\n");
+        scratch.file(format!("src/from-{letter}/run"), producer(letter, &notes));
+    }
+    scratch.file("src/filter/type", "longrun\n");
+    scratch.file("src/filter/consumer-for", "from-a\nfrom-b\n");
+    scratch.file("src/filter/producer-for", "logger\n");
+    scratch.file("src/filter/run", "#!/bin/sh\nexec dd bs=10 2>/dev/null\n");
+    scratch.file("src/logger/type", "longrun\n");
+    scratch.file("src/logger/consumer-for", "filter\n");
+    scratch.file("src/logger/pipeline-name", "pipe\n");
+    let out = scratch.text("out");
+    scratch.file("src/logger/run", format!("#!/bin/sh\nexec dd bs=10 2>/dev/null >>{out}\n"));
+}
+
+/// The number that a producer noted last.
+fn noted(scratch: &Scratch, letter: &str) -> u64 {
+    let notes = scratch.read(format!("notes.{letter}"));
+    notes.lines().last().and_then(|line| line.parse().ok()).unwrap_or(0)
+}
+
+/// What arrived: how often each line of each producer; panics on a line that was cut.
+fn arrived(scratch: &Scratch) -> BTreeMap<(char, u64), usize> {
+    let mut seen = BTreeMap::new();
+    for line in scratch.read("out").lines() {
+        let letter = line.chars().next().expect("a line that is not empty");
+        let number = line.get(2..).filter(|n| n.len() == 7).and_then(|n| n.parse().ok());
+        let number = number.unwrap_or_else(|| panic!("cut: '{line}'"));
+        *seen.entry((letter, number)).or_insert(0) += 1;
+    }
+    seen
+}
+
+fn pid_of(scanner: &Scanner, name: &str) -> Option<u32> {
+    match name {
+        "supervisor" => scanner.supervisor(),
+        service => scanner.service(service).status().map(|s| s.pid).filter(|pid| *pid != 0),
+    }
+}
+
+/// Kills these in turn and at random; how often each.
+fn kill_around(scanner: &Scanner, victims: &[&'static str], seed: u64) -> BTreeMap<&'static str, usize> {
+    let (mut random, mut kills) = (seed | 1, BTreeMap::new());
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 16) as usize % below
+    };
+    for round in 0..KILLS {
+        let victim = if round < victims.len() { victims[round] } else { victims[next(victims.len())] };
+        if let Some(pid) = pid_of(scanner, victim)
+            && kill(pid, Signal::KILL)
+        {
+            *kills.entry(victim).or_insert(0) += 1;
+        }
+        // Not a wait for anything: the distance between two kills is part of what is random.
+        std::thread::park_timeout(Duration::from_millis(next(400) as u64));
+    }
+    kills
+}
+
+fn nothing_is_lost(tree: &Suite, victims: &[&'static str]) {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    definitions(&scratch);
+    let (image, source, live) = (scratch.text("image"), scratch.text("src"), scratch.text("live"));
+    scratch.run(&skeg, "s6-rc-compile", &[&image, &source]).expect(0);
+    let scanner = Scanner::start(&scratch, tree);
+    let scan = scanner.dir.display().to_string();
+    scratch.run(&skeg, "s6-rc-init", &["-c", &image, "-l", &live, &scan]).expect(0);
+    scratch.run(&skeg, "s6-rc", &["-l", &live, "-t", "20000", "start", "pipe"]).expect(0);
+    must("lines arrive", || scratch.at("out").exists() && !scratch.read("out").is_empty());
+    let seed = u64::from(std::process::id()) << 20 | 0x5eed;
+    let kills = kill_around(&scanner, victims, seed);
+    let of = |name: &str| kills.get(name).copied().unwrap_or(0);
+    let before = (noted(&scratch, "a"), noted(&scratch, "b"));
+    must("both producers go on", || {
+        noted(&scratch, "a") > before.0 + 100 && noted(&scratch, "b") > before.1 + 100
+    });
+    scratch.run(&skeg, "s6-rc", &["-l", &live, "-t", "20000", "stop", "from-a", "from-b"]).expect(0);
+    let last = (noted(&scratch, "a"), noted(&scratch, "b"));
+    must("the last lines arrive", || {
+        let seen = arrived(&scratch);
+        seen.contains_key(&('a', last.0)) && seen.contains_key(&('b', last.1))
+    });
+    let seen = arrived(&scratch);
+    let missing = (1..=last.0).filter(|n| !seen.contains_key(&('a', *n))).count()
+        + (1..=last.1).filter(|n| !seen.contains_key(&('b', *n))).count();
+    let twice: usize = seen.values().map(|count| count - 1).sum();
+    println!("{kills:?}: {} lines, {missing} missing, {twice} twice (seed {seed})", seen.len());
+    assert!(missing <= of("filter") + of("logger"), "lines are lost: more than killed readers held");
+    assert!(
+        twice <= of("from-a") + of("from-b"),
+        "lines come twice: more than killed producers had not noted"
+    );
+}
+
+#[test]
+fn nothing_is_lost_on_our_tree_when_all_around_the_pipes_are_killed() {
+    nothing_is_lost(&Suite::skeg(), &["from-a", "from-b", "filter", "logger", "s6rc-fdholder", "supervisor"]);
+}
+
+#[test]
+fn nothing_is_lost_on_the_tree_of_debian() {
+    let Some(debian) = Suite::debian() else { return println!("left out: no s6 here") };
+    nothing_is_lost(&debian, &["from-a", "from-b", "filter", "logger", "s6rc-fdholder"]);
+}
+
+#[test]
+fn not_a_line_is_lost_where_no_reader_is_killed() {
+    nothing_is_lost(&Suite::skeg(), &["from-a", "from-b", "s6rc-fdholder", "supervisor"]);
+}
+
+#[test]
+fn the_keeper_goes_when_there_is_a_holder_again_and_with_the_holder() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    definitions(&scratch);
+    let (image, source, live) = (scratch.text("image"), scratch.text("src"), scratch.text("live"));
+    scratch.run(&skeg, "s6-rc-compile", &[&image, &source]).expect(0);
+    let scanner = Scanner::start(&scratch, &skeg);
+    let scan = scanner.dir.display().to_string();
+    scratch.run(&skeg, "s6-rc-init", &["-c", &image, "-l", &live, &scan]).expect(0);
+    scratch.run(&skeg, "s6-rc", &["-l", &live, "start", "pipe"]).expect(0);
+    let keepers = || {
+        let name = |pid: &u32| process::status_field(*pid, "Name").is_some_and(|n| n == "pipe-keeper");
+        scratch.processes().into_iter().filter(name).count()
+    };
+    must("one keeper", || keepers() == 1);
+    let holder = pid_of(&scanner, "s6rc-fdholder").expect("the holder is up");
+    kill(holder, Signal::KILL);
+    must("another holder", || pid_of(&scanner, "s6rc-fdholder").is_some_and(|pid| pid != holder));
+    must("the old keeper has gone", || keepers() == 1);
+    scratch.run(&skeg, "s6-rc", &["-l", &live, "-Da", "change"]).expect(0);
+    must("no keeper is left", || keepers() == 0);
+}
