@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: ISC
+//! The manager beyond the recorded cases: no fork, locks that explain, what a death in the middle leaves, timeouts, signals.
+
+use harness::process::{LONG, kill};
+use harness::wait::must;
+use harness::{Done, Scanner, Scratch, Suite};
+use rustix::process::Signal;
+
+/// A live tree: a scratch directory with definitions in `src`, an image, a scanner and a live directory.
+struct Tree {
+    scratch: Scratch,
+    scanner: Scanner,
+    skeg: Suite,
+    live: String,
+}
+
+impl Tree {
+    fn new(tree: &Suite, define: impl FnOnce(&Scratch)) -> Self {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        define(&scratch);
+        let (image, source, live) = (scratch.text("image"), scratch.text("src"), scratch.text("live"));
+        scratch.run(&skeg, "s6-rc-compile", &[&image, &source]).expect(0);
+        let scanner = Scanner::start(&scratch, tree);
+        let scan = scanner.dir.display().to_string();
+        scratch.run(&skeg, "s6-rc-init", &["-c", &image, "-l", &live, &scan]).expect(0);
+        Self { scratch, scanner, skeg, live }
+    }
+
+    fn run(&self, applet: &str, words: &[&str]) -> Done {
+        let mut all = vec!["-l", &self.live];
+        all.extend(words);
+        self.scratch.run(&self.skeg, applet, &all)
+    }
+
+    fn up(&self) -> Vec<String> {
+        self.run("s6-rc", &["-a", "list"]).expect(0).lines()
+    }
+
+    /// The objects of `skeg status --json`, by name.
+    fn state(&self, name: &str) -> serde_json::Value {
+        let done = self.run("status", &["--json", name]);
+        let all: serde_json::Value = serde_json::from_str(&done.out).expect("JSON");
+        all[0].clone()
+    }
+}
+
+fn oneshot(scratch: &Scratch, name: &str, up: &str, needs: &[&str]) {
+    scratch.file(format!("src/{name}/type"), "oneshot\n");
+    scratch.file(format!("src/{name}/up"), format!("{up}\n"));
+    for other in needs {
+        scratch.file(format!("src/{name}/dependencies.d/{other}"), "");
+    }
+}
+
+fn longrun(scratch: &Scratch, name: &str, run: &str, needs: &[&str]) {
+    scratch.file(format!("src/{name}/type"), "longrun\n");
+    scratch.file(format!("src/{name}/run"), format!("#!/bin/sh\n{run}\n"));
+    for other in needs {
+        scratch.file(format!("src/{name}/dependencies.d/{other}"), "");
+    }
+}
+
+/// A script that says where it is and waits for a file.
+fn waits(scratch: &Scratch) -> String {
+    let (here, go) = (scratch.text("here"), scratch.text("go"));
+    format!("/bin/sh -c \"echo > {here} ; while ! test -e {go} ; do sleep 0.01 ; done\"")
+}
+
+#[test]
+fn a_change_forks_and_executes_nothing() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        return println!("left out: no strace here");
+    }
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        longrun(s, "web", "exec sleep 1000", &[]);
+        oneshot(s, "mount", "/bin/true", &[]);
+        oneshot(s, "lan", "/bin/true", &["mount", "web"]);
+    });
+    let trace = tree.scratch.text("trace");
+    let program = tree.skeg.binary().display().to_string();
+    let calls = "trace=clone,clone3,fork,vfork,execve,execveat";
+    for command in ["start", "stop"] {
+        let words = [
+            "-f", "-e", calls, "-o", &trace, "--", &program, "s6-rc", "-l", &tree.live, command, "lan", "web",
+        ];
+        let strace = Suite::Folder("/usr/bin".into());
+        tree.scratch.run(&strace, "strace", &words).expect(0);
+        let calls = tree.scratch.read("trace");
+        assert_eq!(calls.lines().filter(|l| l.contains("clone") || l.contains("fork")).count(), 0, "{calls}");
+        assert_eq!(calls.lines().filter(|l| l.contains("exec")).count(), 1, "its own: {calls}");
+    }
+}
+
+#[test]
+fn a_lock_in_use_says_who_holds_it_and_a_nested_wait_is_refused() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        let (skeg, live) = (Suite::skeg().binary().display().to_string(), s.text("live"));
+        oneshot(s, "slow", &waits(s), &[]);
+        oneshot(s, "nested", &format!("{skeg} s6-rc -b -l {live} start slow"), &[]);
+    });
+    let change = tree.scratch.start(&tree.skeg, "s6-rc", &["-l", &tree.live, "start", "slow"]);
+    must("the script runs", || tree.scratch.at("here").exists());
+    let refused = tree.run("s6-rc", &["start", "slow"]).expect(111);
+    assert!(refused.err.contains(&format!("process {} holds it", change.pid())), "{}", refused.err);
+    assert!(refused.err.contains("start slow"), "its command line: {}", refused.err);
+    tree.scratch.file("go", "");
+    change.finish(LONG).expect(0);
+    let nested = tree.run("s6-rc", &["-t", "20000", "start", "nested"]).expect(1);
+    assert!(nested.err.contains("wait for itself"), "{}", nested.err);
+}
+
+#[test]
+fn a_killed_command_leaves_its_script_running_and_the_result_is_recorded() {
+    let tree = Tree::new(&Suite::skeg(), |s| oneshot(s, "slow", &waits(s), &[]));
+    let change = tree.scratch.start(&tree.skeg, "s6-rc", &["-l", &tree.live, "start", "slow"]);
+    must("the script runs", || tree.scratch.at("here").exists());
+    change.signal(Signal::KILL);
+    change.finish(LONG).expect(137);
+    assert_eq!(tree.state("slow")["state"], "starting");
+    tree.scratch.file("go", "");
+    must("the result is recorded", || tree.state("slow")["state"] == "up");
+}
+
+#[test]
+fn a_killed_runner_leaves_its_oneshot_down_and_uncertain() {
+    let tree = Tree::new(&Suite::skeg(), |s| oneshot(s, "slow", &waits(s), &[]));
+    let change = tree.scratch.start(&tree.skeg, "s6-rc", &["-l", &tree.live, "start", "slow"]);
+    must("the script runs", || tree.scratch.at("here").exists());
+    let runner = tree.scanner.service("s6rc-oneshot-runner").must("up", |s| s.pid != 0).pid;
+    kill(runner, Signal::KILL);
+    let done = change.finish(LONG).expect(1);
+    assert!(done.err.contains("s6rc-oneshot-runner went away"), "{}", done.err);
+    let state = tree.state("slow");
+    assert_eq!((&state["state"], &state["uncertain"]), (&"down".into(), &true.into()));
+    tree.scratch.file("go", "");
+    tree.scanner.service("s6rc-oneshot-runner").must("up again", |s| s.pid != 0 && s.pid != runner);
+    must("it can be started again", || tree.run("s6-rc", &["start", "slow"]).code == 0);
+    assert_eq!(tree.state("slow")["uncertain"], false);
+}
+
+#[test]
+fn a_signal_gives_longruns_up_and_waits_for_scripts() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        oneshot(s, "slow", &waits(s), &[]);
+        longrun(s, "never", "exec sleep 1000", &[]);
+        s.file("src/never/notification-fd", "3\n");
+    });
+    let change = tree.scratch.start(&tree.skeg, "s6-rc", &["-l", &tree.live, "start", "slow", "never"]);
+    must("the script runs", || tree.scratch.at("here").exists());
+    tree.scanner.service("never").must("started", |s| s.pid != 0);
+    change.signal(Signal::TERM);
+    tree.scanner.service("never").must("sent down", |s| s.pid == 0);
+    tree.scratch.file("go", "");
+    change.finish(LONG).expect(1);
+    assert_eq!(tree.up(), ["s6rc-oneshot-runner", "slow"]);
+}
+
+#[test]
+fn a_oneshot_that_takes_too_long_has_failed_and_is_ended() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        oneshot(s, "long", "/bin/sleep 1000", &[]);
+        s.file("src/long/timeout-up", "100\n");
+        oneshot(s, "after", "/bin/true", &["long"]);
+    });
+    let done = tree.run("s6-rc", &["start", "after"]).expect(1);
+    assert!(done.err.contains("long") && done.err.contains("timed out"), "{}", done.err);
+    let running = || {
+        tree.scratch.processes().into_iter().any(|p| harness::process::command_line(p).contains("sleep 1000"))
+    };
+    must("the script has been ended", || !running());
+    assert_eq!(tree.state("long")["state"], "down");
+}
+
+#[test]
+fn a_restart_brings_back_all_that_was_up_and_nothing_else() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        longrun(s, "lan", "exec sleep 1000", &[]);
+        longrun(s, "web", "exec sleep 1000", &["lan"]);
+        longrun(s, "dns", "exec sleep 1000", &["lan"]);
+        longrun(s, "other", "exec sleep 1000", &[]);
+    });
+    tree.run("s6-rc", &["start", "web", "other"]).expect(0);
+    let pid = |name: &str| tree.scanner.service(name).status().map_or(0, |s| s.pid);
+    let before = (pid("lan"), pid("web"), pid("other"));
+    tree.run("restart", &["lan"]).expect(0);
+    assert_eq!(tree.up(), ["lan", "other", "web"]);
+    assert!(pid("lan") != before.0 && pid("web") != before.1 && pid("other") == before.2);
+    assert_eq!(pid("dns"), 0);
+    assert!(!tree.scratch.at("live:sv/journal").exists());
+}
+
+#[test]
+fn why_names_the_cause() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        oneshot(s, "disk", "/bin/sh -c \"exit 3\"", &[]);
+        oneshot(s, "mount", "/bin/true", &["disk"]);
+        longrun(s, "web", "exec sleep 1000", &["mount"]);
+    });
+    tree.run("s6-rc", &["start", "web"]).expect(1);
+    let text = tree.run("why", &["web"]).expect(0).out;
+    assert!(text.contains("needs disk: down") && text.contains("failed with 3"), "{text}");
+    let answer = tree.run("why", &["--json", "web"]).expect(0).out;
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["causes"][0]["name"], "disk");
+    assert_eq!(answer["causes"][0]["last"]["code"], 3);
+}
+
+#[test]
+fn init_again_changes_nothing_and_another_image_is_refused() {
+    let tree = Tree::new(&Suite::skeg(), |s| longrun(s, "web", "exec sleep 1000", &[]));
+    tree.run("s6-rc", &["start", "web"]).expect(0);
+    let pid = tree.scanner.service("web").must("up", |s| s.pid != 0).pid;
+    let (image, scan) = (tree.scratch.text("image"), tree.scanner.dir.display().to_string());
+    tree.run("s6-rc-init", &["-c", &image, &scan]).expect(0);
+    assert_eq!(tree.scanner.service("web").status().map(|s| s.pid), Some(pid));
+    tree.scratch.file("other/dns/type", "longrun\n");
+    tree.scratch.file("other/dns/run", "#!/bin/sh\nexec sleep 1000\n");
+    let (other, source) = (tree.scratch.text("image2"), tree.scratch.text("other"));
+    tree.scratch.run(&tree.skeg, "s6-rc-compile", &[&other, &source]).expect(0);
+    tree.run("s6-rc-init", &["-c", &other, &scan]).expect(102);
+    // Beside it, with a prefix, it may live.
+    let second = tree.scratch.text("second");
+    tree.scratch.run(&tree.skeg, "s6-rc-init", &["-c", &other, "-l", &second, "-p", "x-", &scan]).expect(0);
+    tree.scratch.run(&tree.skeg, "s6-rc", &["-l", &second, "start", "dns"]).expect(0);
+    tree.scanner.service("x-dns").must("up", |s| s.pid != 0);
+}
+
+#[test]
+fn no_more_scripts_run_at_once_than_allowed() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        let (count, most) = (s.text("running"), s.text("most"));
+        s.folder("running");
+        s.file("src/all/type", "bundle\n");
+        for n in 0..12 {
+            let script = format!(
+                "/bin/sh -c \"mkdir {count}/{n} ; ls {count} | wc -l >> {most} ; sleep 0.02 ; rmdir {count}/{n}\""
+            );
+            oneshot(s, &format!("one{n}"), &script, &[]);
+            s.file(format!("src/all/contents.d/one{n}"), "");
+        }
+    });
+    tree.run("s6-rc", &["--max-scripts", "3", "start", "all"]).expect(0);
+    let most = tree.scratch.read("most").lines().filter_map(|l| l.trim().parse::<u32>().ok()).max();
+    assert!(most.is_some_and(|most| (1..=3).contains(&most)), "{most:?}");
+}
