@@ -117,6 +117,14 @@ impl Journal {
         fs::rename(sv, c"journal.new", sv, c"journal").during(Op::Rename, What::Journal)
     }
 
+    /// Removes one that was being written when its command died.
+    pub fn remove_new(sv: BorrowedFd<'_>) -> Result<(), LiveError> {
+        match fs::unlink(sv, c"journal.new") {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(LiveError::Sys(Op::Remove, What::Journal, e)),
+        }
+    }
+
     /// Removes it: the command is over. None there is no error.
     pub fn remove(sv: BorrowedFd<'_>) -> Result<(), LiveError> {
         match fs::unlink(sv, c"journal") {

@@ -77,7 +77,11 @@ pub fn recover(
     tell: Listener<'_>,
 ) -> Result<Recovered, RecoverError> {
     match locked.journal()? {
-        None => Ok(Recovered::Nothing),
+        None => {
+            // A journal that was never put in force intended nothing.
+            Journal::remove_new(locked.sv())?;
+            Ok(Recovered::Nothing)
+        }
         Some(Journal::Init(_)) => finish_init(locked, deadline),
         Some(Journal::Update(update)) => finish_update(locked, &update, deadline, tell),
         Some(Journal::Change(change)) => finish_change(locked, &change, deadline, tell),
