@@ -332,13 +332,7 @@ enum Point {
 }
 
 /// One trial: the fault at call n, recovery, the judge, the update again, the judge.
-fn trial(
-    scenario: &Scenario,
-    images: &Scratch,
-    scanner: &Suite,
-    n: u32,
-    fault: Fault,
-) -> Result<Point, String> {
+fn trial(scenario: &Scenario, scanner: &Suite, n: u32, fault: Fault) -> Result<Point, String> {
     let world = World::new(scenario, scanner);
     let struck =
         fault::strike(&world.scratch, &Suite::skeg_fault(), "s6-rc-update", &world.words(), n, fault);
