@@ -182,8 +182,11 @@ impl World {
         vec!["-l".into(), text("live"), "-f".into(), text("conversion"), text("b.img")]
     }
 
-    fn update(&self, suite: &Suite) -> Done {
-        self.scratch.run(suite, "s6-rc-update", &self.words())
+    /// The update again: the rules name old services, so they are for the old image alone.
+    fn update(&self, suite: &Suite, new: bool) -> Done {
+        let words = self.words();
+        let plain = [&words[..2], &words[4..]].concat();
+        self.scratch.run(suite, "s6-rc-update", if new { &plain } else { &words })
     }
 
     fn recover(&self, suite: &Suite) -> Done {
@@ -345,7 +348,7 @@ fn trial(scenario: &Scenario, scanner: &Suite, n: u32, fault: Fault) -> Result<P
         return Err(format!("recovery: {recovered:?}"));
     }
     let new = world.judge(scenario).map_err(|e| format!("{e}; {}{}", struck.err, recovered.err))?;
-    let again = world.update(&Suite::skeg());
+    let again = world.update(&Suite::skeg(), new);
     if again.code != 0 {
         return Err(format!("the update again: {again:?}"));
     }

@@ -59,6 +59,8 @@ pub enum What {
     Scanner,
     /// A directory whose entries are being listed.
     Listing,
+    /// The directory of installed images.
+    Store,
 }
 
 /// Why an operation on a live directory failed.

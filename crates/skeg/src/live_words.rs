@@ -118,6 +118,7 @@ fn place(line: &mut Line<1024>, path: &[u8], what: What) {
         What::ScanEntry => (b"an entry in the scan directory of ", b""),
         What::Scanner => (b"the control FIFO of the scanner of ", b""),
         What::Listing => (b"a directory of ", b""),
+        What::Store => (b"the installed images in ", b""),
         #[allow(unreachable_patterns)]
         _ => (b"a part of ", b""),
     };

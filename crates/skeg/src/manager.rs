@@ -14,6 +14,7 @@ mod status;
 mod why;
 
 use crate::applet::Applet;
+pub use json::Json;
 pub use open::{Opened, corrupt, open};
 pub use report::{Reporter, session_error};
 

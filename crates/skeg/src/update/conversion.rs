@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! The conversion file: lines of words in execline's syntax, into rules; and what is wrong with them, in words.
 
-use crate::applet::{Call, SYSTEM, USAGE};
+use crate::applet::{Call, USAGE};
 use crate::words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -13,10 +13,14 @@ use update::{Conversion, RuleError};
 
 /// Reads a conversion file; none says nothing. Else the exit code, after a message.
 pub fn read(call: &Call, path: Option<&CStr>, old: &Db<'_>) -> Result<Conversion<'static>, u8> {
+    let Some(path) = path else { return Ok(Conversion::new(old)) };
+    let cant = |e| call.failed(&[b"read the conversion file ", path.to_bytes()], e);
+    parse(call, path, contents(path).map_err(cant)?, old)
+}
+
+/// Understands a conversion file's bytes. Else the exit code, after a message that names `path` and the line.
+pub fn parse(call: &Call, path: &CStr, bytes: &[u8], old: &Db<'_>) -> Result<Conversion<'static>, u8> {
     let mut rules = Conversion::new(old);
-    let Some(path) = path else { return Ok(rules) };
-    let bytes =
-        contents(path).map_err(|e| call.failed(&[b"read the conversion file ", path.to_bytes()], e))?;
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let number = Digits::decimal(number as u64 + 1);
         let at = |pieces: &[&[u8]]| {
@@ -37,7 +41,8 @@ pub fn read(call: &Call, path: Option<&CStr>, old: &Db<'_>) -> Result<Conversion
     Ok(rules)
 }
 
-fn contents(path: &CStr) -> sys::Result<&'static [u8]> {
+/// A file's bytes, mapped as long as the process lives.
+pub fn contents(path: &CStr) -> sys::Result<&'static [u8]> {
     let file = fs::open_read(sys::CWD, path)?;
     let size = fs::fstat(&file)?.st_size as usize;
     if size == 0 {
@@ -80,6 +85,3 @@ pub fn say(error: RuleError<'_>, at: &dyn Fn(&[&[u8]])) -> u8 {
 pub fn whole<'a>(call: &'a Call) -> impl Fn(&[&[u8]]) + 'a {
     |pieces| words::complain(call.name, pieces)
 }
-
-/// The exit code for a failed system call, where a plan was to be made.
-pub const FAILED: u8 = SYSTEM;

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: ISC
-//! Opens an image file for an update: its bytes, and what of it a generation keeps.
+//! Opens a new image for an update or a comparison: an image file, or a source tree that is compiled in memory.
 
-use crate::applet::Call;
+use crate::applet::{Call, SYSTEM};
+use crate::fault_words;
 use crate::manager::corrupt;
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::Db;
 use live::ImageSource;
 use sys::mm::MappedFile;
 use sys::{AsRawFd, CBuf, OwnedFd, Path, fs};
 
-/// An image file, mapped and checked.
+/// A new image, checked.
 pub struct ImageFile {
     /// The image.
     pub db: Db<'static>,
@@ -19,15 +21,38 @@ pub struct ImageFile {
     stays: Option<Path>,
 }
 
+/// `S_IFMT` and `S_IFDIR` of `st_mode`.
+const KIND: u32 = 0o170_000;
+const DIRECTORY: u32 = 0o040_000;
+
 impl ImageFile {
-    /// Maps and checks; else the exit code, after a message.
+    /// Maps and checks an image file; else the exit code, after a message.
     pub fn open(call: &Call, path: &CStr) -> Result<Self, u8> {
         let cant = |what: &[u8], errno| call.failed(&[what, path.to_bytes()], errno);
         let file = fs::open_read(sys::CWD, path).map_err(|e| cant(b"open the image ", e))?;
         let size = fs::fstat(&file).map_err(|e| cant(b"look at the image ", e))?.st_size as usize;
         let bytes = MappedFile::new(&file, size).map_err(|e| cant(b"map the image ", e))?.leak();
-        let db = Db::check(bytes).map_err(|e| corrupt(call.name, &[path.to_bytes()], e))?;
         let stays = if fs::is_read_only(&file).unwrap_or(false) { real_path(&file) } else { None };
+        Self::check(call, path, bytes, stays)
+    }
+
+    /// The same, but a directory is a source tree.
+    pub fn open_or_compile(call: &Call, path: &'static CStr) -> Result<Self, u8> {
+        let stat = fs::stat(sys::CWD, path).map_err(|e| call.failed(&[b"look at ", path.to_bytes()], e))?;
+        if stat.st_mode & KIND != DIRECTORY {
+            return Self::open(call, path);
+        }
+        let compiled = compile::compile(source::read(&[path]), &compile::Options::default());
+        let mut all = Vec::new();
+        for fault in compiled.faults.iter().filter(|f| f.grave) {
+            fault_words::put_fault(&mut all, call.name, fault);
+        }
+        let _ = fs::write_all(sys::stderr(), &all);
+        Self::check(call, path, compiled.image.ok_or(SYSTEM)?.leak(), None)
+    }
+
+    fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {
+        let db = Db::check(bytes).map_err(|e| corrupt(call.name, &[path.to_bytes()], e))?;
         Ok(Self { db, bytes, stays })
     }
 
@@ -38,6 +63,11 @@ impl ImageFile {
             None => ImageSource::Copy(self.bytes),
         }
     }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &'static [u8] {
+        self.bytes
+    }
 }
 
 /// An open file's path without symbolic links, from /proc.
@@ -46,4 +76,15 @@ fn real_path(file: &OwnedFd) -> Option<Path> {
     link.push(b"/proc/self/fd/").ok()?.push_number(file.as_raw_fd() as u64).ok()?;
     let mut buf = [0; 4096];
     Path::from_pieces(&[fs::readlink(sys::CWD, &link, &mut buf).ok()?]).ok()
+}
+
+/// A path made absolute with the working directory's.
+pub fn absolute(path: &CStr) -> sys::Result<Path> {
+    let long = |_| sys::Errno::NAMETOOLONG;
+    if path.to_bytes().starts_with(b"/") {
+        return Path::from_pieces(&[path.to_bytes()]).map_err(long);
+    }
+    let mut buf = [0; 4096];
+    let here = fs::getcwd(&mut buf)?;
+    Path::from_pieces(&[here.to_bytes(), b"/", path.to_bytes()]).map_err(long)
 }

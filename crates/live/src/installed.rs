@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: ISC
+//! Installed images on a data partition: `current`, `previous`, and what a power cut leaves of an install.
+//!
+//! `DIR/images/HASH.img` is never changed in place. Each step is on the disk before the next one begins, so whatever
+//! moment the power goes, `current` is a link to a whole image: the old or the new one. The steps are in `PROTOCOL.md`.
+
+use crate::error::{During, LiveError, Op, What};
+use core::ffi::CStr;
+use sys::{CBuf, Errno, OwnedFd, fs};
+
+/// The directory of a data partition.
+pub struct Store {
+    dir: OwnedFd,
+    images: OwnedFd,
+}
+
+/// A link's target, `images/HASH.img`.
+pub type Image = CBuf<64>;
+
+/// Statfs' `f_type` of FAT (`MSDOS_SUPER_MAGIC`, include/uapi/linux/magic.h): it has no links, and its renames are
+/// not atomic.
+const FAT: i64 = 0x4d44;
+
+/// The first 16 hexadecimal digits of a hash, as `images/HASH.img`.
+fn image_name(hash: &[u8; 32]) -> Image {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut name = Image::from_pieces(&[b"images/"]).unwrap_or_default();
+    for byte in hash.iter().take(8) {
+        let _ = name.push(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+    let _ = name.push(b".img");
+    name
+}
+
+impl Store {
+    /// Opens the directory, and makes `images/` in it where it is missing. `OPNOTSUPP` on FAT.
+    pub fn open(path: &CStr) -> Result<Self, LiveError> {
+        let dir = fs::open_dir(sys::CWD, path).during(Op::Open, What::Store)?;
+        if fs::fstatfs(&dir).during(Op::Read, What::Store)?.f_type as i64 == FAT {
+            return Err(LiveError::Sys(Op::Write, What::Store, Errno::OPNOTSUPP));
+        }
+        match fs::mkdir(&dir, c"images", 0o755) {
+            Ok(()) => fs::fsync(&dir).during(Op::Write, What::Store)?,
+            Err(Errno::EXIST) => {}
+            Err(e) => return Err(LiveError::Sys(Op::Create, What::Store, e)),
+        }
+        let images = fs::open_dir(&dir, c"images").during(Op::Open, What::Store)?;
+        Ok(Self { dir, images })
+    }
+
+    /// What a link of the directory names; none where there is no such link.
+    pub fn link(&self, name: &CStr) -> Result<Option<Image>, LiveError> {
+        let mut buf = [0; 64];
+        match fs::readlink(&self.dir, name, &mut buf) {
+            Ok(target) => Image::from_pieces(&[target]).during(Op::Read, What::Store).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(LiveError::Sys(Op::Read, What::Store, e)),
+        }
+    }
+
+    /// Installs a checked image: it becomes `current`, and what was `current` becomes `previous`. Whether anything changed.
+    ///
+    /// `trial`: the mark of a trial is on the disk before `current` is switched.
+    pub fn install(&self, hash: &[u8; 32], bytes: &[u8], trial: Option<&[u8]>) -> Result<bool, LiveError> {
+        let name = image_name(hash);
+        let old = self.link(c"current")?;
+        if old.as_ref().is_some_and(|old| old.as_c() == name.as_c()) {
+            return Ok(false);
+        }
+        self.write_image(&name, bytes)?;
+        if let Some(old) = &old {
+            self.switch(old, c"previous", c".previous.new")?;
+        }
+        if let Some(mark) = trial {
+            self.mark(mark)?;
+        } else {
+            self.end_trial()?;
+        }
+        self.switch(&name, c"current", c".current.new")?;
+        self.sweep()?;
+        Ok(true)
+    }
+
+    /// Goes back: `current` is what `previous` is. Whether there was one.
+    pub fn back(&self) -> Result<bool, LiveError> {
+        let Some(previous) = self.link(c"previous")? else { return Ok(false) };
+        self.switch(&previous, c"current", c".current.new")?;
+        self.end_trial()?;
+        Ok(true)
+    }
+
+    fn write_image(&self, name: &Image, bytes: &[u8]) -> Result<(), LiveError> {
+        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
+        let file = fs::open(&self.images, c".new", flags, 0o644).during(Op::Create, What::Store)?;
+        fs::write_all(&file, bytes).during(Op::Write, What::Store)?;
+        fs::fsync(&file).during(Op::Write, What::Store)?;
+        fs::rename(&self.images, c".new", &self.dir, name).during(Op::Rename, What::Store)?;
+        fs::fsync(&self.images).during(Op::Write, What::Store)
+    }
+
+    /// Makes a link name this image, in one step that is on the disk when this returns.
+    fn switch(&self, to: &Image, name: &CStr, aside: &CStr) -> Result<(), LiveError> {
+        let made = match fs::symlink(to, &self.dir, aside) {
+            Err(Errno::EXIST) => {
+                fs::unlink(&self.dir, aside).and_then(|()| fs::symlink(to, &self.dir, aside))
+            }
+            other => other,
+        };
+        made.during(Op::Create, What::Store)?;
+        // The link itself is on the disk before it takes its place: not every file system orders the two.
+        fs::fsync(&self.dir).during(Op::Write, What::Store)?;
+        fs::rename(&self.dir, aside, &self.dir, name).during(Op::Rename, What::Store)?;
+        fs::fsync(&self.dir).during(Op::Write, What::Store)
+    }
+
+    /// Writes the mark of a trial: which image, how long it has, whether a boot has tried it.
+    pub fn mark(&self, mark: &[u8]) -> Result<(), LiveError> {
+        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
+        let file = fs::open(&self.dir, c".trial.new", flags, 0o644).during(Op::Create, What::Store)?;
+        fs::write_all(&file, mark).during(Op::Write, What::Store)?;
+        fs::fsync(&file).during(Op::Write, What::Store)?;
+        fs::rename(&self.dir, c".trial.new", &self.dir, c"trial").during(Op::Rename, What::Store)?;
+        fs::fsync(&self.dir).during(Op::Write, What::Store)
+    }
+
+    /// The mark of a trial, in `buf`.
+    pub fn trial<'b>(&self, buf: &'b mut [u8]) -> Result<Option<&'b [u8]>, LiveError> {
+        match fs::open_read(&self.dir, c"trial") {
+            Ok(file) => {
+                let have = fs::read_full(&file, buf).during(Op::Read, What::Store)?;
+                Ok(buf.get(..have))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(LiveError::Sys(Op::Open, What::Store, e)),
+        }
+    }
+
+    /// The image counts: no trial is under way any more.
+    pub fn end_trial(&self) -> Result<(), LiveError> {
+        match fs::unlink(&self.dir, c"trial") {
+            Ok(()) => fs::fsync(&self.dir).during(Op::Write, What::Store),
+            Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(LiveError::Sys(Op::Remove, What::Store, e)),
+        }
+    }
+
+    /// Removes images that neither link names. What a power cut left of it is removed by the next one.
+    fn sweep(&self) -> Result<(), LiveError> {
+        let (current, previous) = (self.link(c"current")?, self.link(c"previous")?);
+        let named = |name: &CStr| {
+            let is = |link: &Option<Image>| {
+                link.as_ref().is_some_and(|l| l.as_bytes().strip_prefix(b"images/") == Some(name.to_bytes()))
+            };
+            is(&current) || is(&previous)
+        };
+        let walk = fs::open_dir(&self.images, c".").during(Op::Open, What::Store)?;
+        fs::for_each_entry(&walk, |name, _, _| {
+            if named(name) || !(name.to_bytes().ends_with(b".img") || name == c".new") {
+                return Ok(());
+            }
+            fs::unlink(&self.images, name).during(Op::Remove, What::Store)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installs_keep_the_last_two() {
+        let (dir, _) = crate::test_dir("store");
+        let path = std::ffi::CString::new(dir.clone().into_os_string().into_encoded_bytes()).unwrap();
+        let store = Store::open(&path).unwrap();
+        for n in 1..=3u8 {
+            assert_eq!(store.install(&[n; 32], &[n], None), Ok(true));
+            assert_eq!(store.install(&[n; 32], &[n], None), Ok(false));
+            assert_eq!(std::fs::read(dir.join("current")).unwrap(), [n]);
+        }
+        assert_eq!(std::fs::read(dir.join("previous")).unwrap(), [2]);
+        assert_eq!(std::fs::read_dir(dir.join("images")).unwrap().count(), 2);
+        assert_eq!(store.install(&[4; 32], &[4], Some(b"mark")), Ok(true));
+        assert_eq!(store.trial(&mut [0; 16]), Ok(Some(&b"mark"[..])));
+        assert_eq!(store.back(), Ok(true));
+        assert_eq!(std::fs::read(dir.join("current")).unwrap(), [3]);
+        assert_eq!(store.trial(&mut [0; 16]), Ok(None));
+        crate::remove_test_dir(&dir);
+    }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: ISC
+//! `skeg diff`: what differs between any two of a source tree, an image and the live state.
+
+use super::image::ImageFile;
+use super::reason::name;
+use super::recover::WAIT;
+use crate::applet::Call;
+use crate::manager::{Json, LIVE, Opened, open};
+use crate::words;
+use core::ffi::CStr;
+use db::{BundleId, Db, Kind, ServiceId, Target};
+use live::{Access, Wait, tree};
+use sys::time::{Millis, monotonic};
+use sys::{CBuf, Path, fs};
+use text::Line;
+use text::args::Arg;
+use update::{Difference, Field, differences};
+
+pub const HELP: &str = "\
+usage: skeg diff [-l LIVE] [--json] [A] B
+
+Prints what B has otherwise than A. Each is an image, a source tree, or a live directory; A is LIVE where it is left out.
+Where one is a live directory, also where its record and its supervisors disagree.
+  +name       a service or bundle that B adds         -name       one that B lacks
+  ~name: ...  what changed: a file with its line, a dependency, a setting, what a bundle holds
+  !name: ...  the record says up or down, the supervisor otherwise
+  -l LIVE  the live directory (--livedir; default /run/s6-rc)
+  -w MS    wait so long for another command that is at work on it (--wait; default 30000)
+  --json   one array of objects
+
+exit codes: 0 the same, 1 different, 4 invalid image or state, 100 wrong usage, 111 system call failed
+";
+
+/// One of the two.
+enum Side {
+    Image(ImageFile),
+    Live(Opened),
+}
+
+impl Side {
+    /// A directory with a `state` file is a live one.
+    fn open(call: &Call, path: &'static CStr, wait: u32) -> Result<Self, u8> {
+        let state = Path::from_pieces(&[path.to_bytes(), b"/state"])
+            .map_err(|_| call.failed(&[b"open ", path.to_bytes()], sys::Errno::NAMETOOLONG))?;
+        if fs::access(sys::CWD, &state, 0).is_ok() {
+            let until = Wait::Until(Millis(monotonic().0 + u64::from(wait)));
+            return open(call.name, path, Access::Read, until).map(Self::Live);
+        }
+        ImageFile::open_or_compile(call, path).map(Self::Image)
+    }
+
+    fn db(&self) -> Db<'static> {
+        match self {
+            Self::Image(file) => file.db,
+            Self::Live(opened) => *opened.image.db(),
+        }
+    }
+}
+
+pub fn main(call: &mut Call) -> u8 {
+    run(call).unwrap_or_else(|code| code)
+}
+
+fn run(call: &Call) -> Result<u8, u8> {
+    let (mut live, mut json, mut wait) = (LIVE, false, WAIT);
+    let mut args = call.args();
+    while let Some(option) = args.option().map_err(|e| call.refuse(e))? {
+        match option {
+            Arg::Short(b'l') | Arg::Long(b"livedir") => live = args.value().map_err(|e| call.refuse(e))?,
+            Arg::Short(b'w') | Arg::Long(b"wait") => wait = call.number(&mut args, b"wait", u32::MAX)?,
+            Arg::Long(b"json") => json = true,
+            other => return Err(call.unknown(other)),
+        }
+    }
+    let first = args.operand().ok_or_else(|| call.misused(&[b"compare with what?"]))?;
+    let (a, b) = args.operand().map_or((live, first), |second| (first, second));
+    let (a, b) = (Side::open(call, a, wait)?, Side::open(call, b, wait)?);
+    let mut out = Out { json: json.then(Json::new), found: 0 };
+    if let Some(json) = &mut out.json {
+        json.open(b'[');
+    }
+    services(&mut out, &a.db(), &b.db());
+    bundles(&mut out, &a.db(), &b.db());
+    for side in [&a, &b] {
+        if let Side::Live(opened) = side {
+            disagreements(&mut out, opened);
+        }
+    }
+    let found = out.found;
+    if let Some(mut json) = out.json {
+        json.close(b']');
+        words::print(&[&json.finish()]);
+    }
+    Ok(u8::from(found != 0))
+}
+
+/// Where differences go.
+struct Out {
+    json: Option<Json>,
+    found: usize,
+}
+
+impl Out {
+    /// A difference: its sign, whose it is, what it is about in two words, and which.
+    fn tell(&mut self, sign: u8, kind: &[u8], name: &[u8], what: &[u8], which: &[u8], line: u32) {
+        self.found += 1;
+        if let Some(json) = &mut self.json {
+            let change: &[u8] = match sign {
+                b'+' => b"added",
+                b'-' => b"removed",
+                b'!' => b"disagrees",
+                _ => b"changed",
+            };
+            json.open(b'{').key(b"change").string(change).key(kind).string(name);
+            if !what.is_empty() {
+                json.key(b"what").string(what);
+            }
+            if !which.is_empty() {
+                json.key(b"which").string(which);
+            }
+            if line != 0 {
+                json.key(b"line").number(u64::from(line));
+            }
+            json.close(b'}');
+            return;
+        }
+        let mut text = Line::<1024>::new();
+        text.put(&[sign]).put_quoted(name);
+        if kind != b"service" {
+            text.put(b" (").put(kind).put(b")");
+        }
+        if !what.is_empty() {
+            text.put(b": ").put(what);
+        }
+        if !which.is_empty() {
+            text.put(b" ").put_quoted(which);
+        }
+        if line != 0 {
+            text.put(b", line ").num(u64::from(line));
+        }
+        words::print(&[text.end()]);
+    }
+}
+
+fn service_of(db: &Db<'_>, name: &[u8]) -> Option<ServiceId> {
+    match db.lookup(name) {
+        Some(Target::Service(id)) => Some(id),
+        _ => None,
+    }
+}
+
+fn services(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
+    for id in a.services().filter(|id| service_of(b, a.name(*id)).is_none()) {
+        out.tell(b'-', b"service", a.name(id), b"", b"", 0);
+    }
+    for new in b.services() {
+        let name = b.name(new);
+        let Some(old) = service_of(a, name) else {
+            let kind: &[u8] = if b.kind(new) == Kind::Longrun { b"longrun" } else { b"oneshot" };
+            out.tell(b'+', b"service", name, kind, b"", 0);
+            continue;
+        };
+        if a.service_hash(old) == b.service_hash(new) {
+            continue;
+        }
+        let before = out.found;
+        differences(a, old, b, new, |difference| one(out, name, difference));
+        if out.found == before {
+            out.tell(b'~', b"service", name, b"definition", b"", 0);
+        }
+    }
+}
+
+const fn field(field: Field) -> &'static [u8] {
+    match field {
+        Field::Dependencies => b"dependency",
+        Field::Wants => b"wants",
+        Field::After => b"after",
+        Field::RestartWith => b"restart-with",
+        Field::Consumer => b"producer-for",
+        Field::Producers => b"consumer-for",
+        Field::TimeoutUp => b"timeout-up",
+        Field::TimeoutDown => b"timeout-down",
+        Field::Flags => b"flags",
+    }
+}
+
+fn one(out: &mut Out, name: &[u8], difference: Difference<'_>) {
+    let mut what = CBuf::<64>::new();
+    let mut words = |pieces: &[&[u8]]| {
+        pieces.iter().for_each(|piece| {
+            let _ = what.push(piece);
+        });
+    };
+    let (which, line): (&[u8], u32) = match difference {
+        Difference::FileChanged(path, line) => {
+            words(&[b"changed file"]);
+            (path.to_bytes(), line)
+        }
+        Difference::FileAdded(path) => {
+            words(&[b"added file"]);
+            (path.to_bytes(), 0)
+        }
+        Difference::FileRemoved(path) => {
+            words(&[b"removed file"]);
+            (path.to_bytes(), 0)
+        }
+        Difference::Added(list, other) => {
+            words(&[b"added ", field(list)]);
+            (other, 0)
+        }
+        Difference::Removed(list, other) => {
+            words(&[b"removed ", field(list)]);
+            (other, 0)
+        }
+        Difference::Setting(setting) => {
+            words(&[b"changed ", field(setting)]);
+            (b"", 0)
+        }
+        Difference::Kind => {
+            words(&[b"changed kind"]);
+            (b"", 0)
+        }
+    };
+    out.tell(b'~', b"service", name, what.as_bytes(), which, line);
+}
+
+fn bundles(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
+    let find = |db: &Db<'_>, name: &[u8]| match db.lookup(name) {
+        Some(Target::Bundle(id)) => Some(id),
+        _ => None,
+    };
+    for id in a.bundles().filter(|id| find(b, a.bundle_name(*id)).is_none()) {
+        out.tell(b'-', b"bundle", a.bundle_name(id), b"", b"", 0);
+    }
+    for new in b.bundles() {
+        let name = b.bundle_name(new);
+        let Some(old) = find(a, name) else {
+            out.tell(b'+', b"bundle", name, b"", b"", 0);
+            continue;
+        };
+        contents(out, name, (a, old), (b, new), b"removed");
+        contents(out, name, (b, new), (a, old), b"added");
+        if a.bundle_flags(old) != b.bundle_flags(new) {
+            out.tell(b'~', b"bundle", name, b"changed flags", b"", 0);
+        }
+    }
+}
+
+/// What one bundle holds and the other does not.
+fn contents(out: &mut Out, bundle: &[u8], one: (&Db<'_>, BundleId), other: (&Db<'_>, BundleId), what: &[u8]) {
+    for id in one.0.bundle_contents(one.1) {
+        let member = one.0.name(id);
+        if !other.0.bundle_contents(other.1).any(|o| other.0.name(o) == member) {
+            out.tell(b'~', b"bundle", bundle, what, member, 0);
+        }
+    }
+}
+
+/// Where the record of a live directory and its supervisors disagree.
+fn disagreements(out: &mut Out, opened: &Opened) {
+    let db = opened.image.db();
+    for service in 0..db.longruns() as u16 {
+        let recorded = opened.live.states().get(usize::from(service)).is_up();
+        let generation = opened.live.generation();
+        let status = generation
+            .service_path(name(db, service), b"")
+            .ok()
+            .and_then(|path| fs::open_dir(generation.dir(), &path).ok())
+            .and_then(|dir| tree::Status::read(&dir).ok());
+        let what: &[u8] = match (recorded, status.map(|s| s.wanted_up)) {
+            (true, Some(true)) | (false, Some(false)) | (false, None) => continue,
+            (true, Some(false)) => b"recorded up, but its supervisor wants it down",
+            (false, Some(true)) => b"recorded down, but its supervisor wants it up",
+            (true, None) => b"recorded up, but not supervised",
+        };
+        out.tell(b'!', b"service", name(db, service), what, b"", 0);
+    }
+    for service in db.longruns()..db.len() {
+        if opened.live.states().get(service).settled().uncertain {
+            out.tell(
+                b'!',
+                b"service",
+                name(db, service as u16),
+                b"uncertain: its script was cut short",
+                b"",
+                0,
+            );
+        }
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: ISC
+//! A plan in words and in JSON: each step with its reason.
+
+use crate::manager::Json;
+use crate::words;
+use alloc::vec::Vec;
+use db::Db;
+use text::Line;
+use update::{Plan, Reason, view};
+
+/// A service's name by its index.
+pub fn name<'a>(db: &Db<'a>, service: u16) -> &'a [u8] {
+    db.service(usize::from(service)).map_or(b"", |id| db.name(id))
+}
+
+type Words = Line<1024>;
+
+/// What of a service's definition changed.
+fn change(line: &mut Words, path: &[u8], at: u32) {
+    line.put(path).put(if path == b"run" { b" file changed".as_slice() } else { b" changed" });
+    if at != 0 {
+        line.put(b", line ").num(u64::from(at));
+    }
+}
+
+/// Appends a reason: "it needs `lan`, whose run file changed, line 3".
+fn put(line: &mut Words, plan: &Plan<'_>, reason: Reason<'_>) {
+    match reason {
+        Reason::None => line.put(b"of the plan"),
+        Reason::Gone => line.put(b"the new image does not have it"),
+        Reason::OtherKind => line.put(b"it becomes a service of another kind"),
+        Reason::BecameBundle => line.put(b"its name is that of a bundle now"),
+        Reason::Asked => line.put(b"the conversion file asks for it"),
+        Reason::File(path, at) => {
+            line.put(b"its ");
+            change(line, path.to_bytes(), at);
+            line
+        }
+        Reason::Pipeline => line.put(b"its place in a pipeline changed"),
+        Reason::NeedsOld(other) => {
+            line.put(b"it depends on ").put_quoted(name(&plan.old, other));
+            because_of(line, plan, other);
+            line
+        }
+        Reason::NeedsNew(other) => {
+            line.put(b"it depends on ").put_quoted(name(&plan.new, other)).put(b", which was not up")
+        }
+        Reason::RestartWith(other) => {
+            line.put(b"it restarts with ").put_quoted(name(&plan.new, other)).put(b", which starts")
+        }
+        Reason::Restart => line.put(b"it was up before"),
+        Reason::NeededBy(other) => {
+            line.put_quoted(name(&plan.new, other)).put(b", which is up, depends on it now")
+        }
+    };
+}
+
+/// Why what a service depends on stops.
+fn because_of(line: &mut Words, plan: &Plan<'_>, other: u16) {
+    match plan.why_stop.get(usize::from(other)).copied().unwrap_or_default() {
+        Reason::File(path, at) => {
+            line.put(b", whose ");
+            change(line, path.to_bytes(), at);
+        }
+        Reason::Gone => {
+            line.put(b", which has gone");
+        }
+        _ => {
+            line.put(b", which stops");
+        }
+    }
+}
+
+/// Whether an old service that stops comes back, and under which name.
+fn comes_back<'a>(plan: &Plan<'a>, old: u16) -> Option<&'a [u8]> {
+    plan.mapping.targets(old).find(|new| plan.start.contains(*new)).map(|new| name(&plan.new, new))
+}
+
+/// Prints a plan, a line a step, in the order in which the steps are taken.
+pub fn print(plan: &Plan<'_>) -> u8 {
+    let mut code = 0;
+    let mut say = |line: &mut Words| code |= words::print(&[line.end()]);
+    view(plan, |start, service| {
+        let mut line = Words::new();
+        if start {
+            line.put(b"start    ").put_quoted(name(&plan.new, service)).put(b": ");
+            put(&mut line, plan, plan.why.get(usize::from(service)).copied().unwrap_or_default());
+        } else {
+            line.put(if comes_back(plan, service).is_some() {
+                b"restart  ".as_slice()
+            } else {
+                b"stop     "
+            });
+            line.put_quoted(name(&plan.old, service)).put(b": ");
+            put(&mut line, plan, plan.why_stop.get(usize::from(service)).copied().unwrap_or_default());
+        }
+        say(&mut line);
+    });
+    for service in plan.in_place.iter().filter(|s| plan.kept.contains(*s)) {
+        let mut line = Words::new();
+        line.put(b"in place ").put_quoted(name(&plan.new, service)).put(b": ");
+        put(&mut line, plan, plan.why.get(usize::from(service)).copied().unwrap_or_default());
+        line.put(if plan.reload.contains(service) {
+            b"; at once, with a reload".as_slice()
+        } else {
+            b"; from its next start on"
+        });
+        say(&mut line);
+    }
+    renames(plan, |old, new| {
+        let mut line = Words::new();
+        say(line.put(b"rename   ").put_quoted(old).put(b" -> ").put_quoted(new));
+    });
+    if plan.is_quiet() {
+        say(Words::new().put(b"nothing stops, nothing starts"));
+    }
+    code
+}
+
+/// Calls `each` with the names of services that go on under another name.
+fn renames<'a>(plan: &Plan<'a>, mut each: impl FnMut(&'a [u8], &'a [u8])) {
+    for new in 0..plan.new.len() as u16 {
+        let Some(old) = plan.mapping.same(new) else { continue };
+        let (from, to) = (name(&plan.old, old), name(&plan.new, new));
+        if from != to {
+            each(from, to);
+        }
+    }
+}
+
+/// A plan as one JSON object.
+pub fn json(plan: &Plan<'_>) -> Vec<u8> {
+    let mut json = Json::new();
+    json.open(b'{').key(b"steps").open(b'[');
+    view(plan, |start, service| {
+        let (db, why) = if start { (&plan.new, &plan.why) } else { (&plan.old, &plan.why_stop) };
+        let action: &[u8] = match (start, comes_back(plan, service)) {
+            (true, _) => b"start",
+            (false, Some(_)) => b"restart",
+            (false, None) => b"stop",
+        };
+        one(&mut json, plan, action, name(db, service), why.get(usize::from(service)).copied());
+    });
+    for service in plan.in_place.iter().filter(|s| plan.kept.contains(*s)) {
+        let action: &[u8] = if plan.reload.contains(service) { b"reload" } else { b"in-place" };
+        one(&mut json, plan, action, name(&plan.new, service), plan.why.get(usize::from(service)).copied());
+    }
+    json.close(b']').key(b"renames").open(b'[');
+    renames(plan, |old, new| {
+        json.open(b'{').key(b"from").string(old).key(b"to").string(new).close(b'}');
+    });
+    json.close(b']').close(b'}');
+    json.finish()
+}
+
+fn one(json: &mut Json, plan: &Plan<'_>, action: &[u8], name: &[u8], reason: Option<Reason<'_>>) {
+    let mut line = Words::new();
+    put(&mut line, plan, reason.unwrap_or_default());
+    json.open(b'{').key(b"action").string(action).key(b"service").string(name);
+    json.key(b"reason").string(line.as_bytes());
+    if let Some(Reason::File(path, at)) = reason {
+        json.key(b"file").string(path.to_bytes()).key(b"line").number(u64::from(at));
+    }
+    json.close(b'}');
+}
