@@ -126,8 +126,11 @@ pub fn control(base: impl AsFd, sub: &CStr, bytes: &[u8]) -> Result<Sent> {
         Err(e) => return Err(e),
     };
     fs::set_nonblocking(&fifo, false)?;
-    fs::write_all(&fifo, bytes)?;
-    Ok(Sent::Yes)
+    match fs::write_all(&fifo, bytes) {
+        Ok(()) => Ok(Sent::Yes),
+        Err(Errno::PIPE) => Ok(Sent::NobodyListens),
+        Err(e) => Err(e),
+    }
 }
 
 #[cfg(test)]

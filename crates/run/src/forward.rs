@@ -36,6 +36,7 @@ pub fn go_forward(
     forward: &Forward<'_>,
     note: &mut dyn FnMut(Note),
 ) -> Result<Outcome, InitError> {
+    crate::session::ignore_broken_pipes();
     let mut live = locked.live()?;
     let db = forward.image.db();
     let names = Names::read(live.generation(), db)?;

@@ -8,15 +8,15 @@
 use crate::forward::{Forward, go_forward};
 use crate::init::{self, InitError};
 use crate::note::{Note, Outcome, RunError};
-use crate::oneshot::client::settle_scripts;
+use crate::oneshot::client::quiet_scripts;
 use crate::oneshot::protocol::DEFAULT_SCRIPTS;
 use crate::session::{Session, Terms};
 use crate::update::{bring_back, from_journal};
 use engine::{Db, Image, Towards};
 use live::journal::{Change, Journal, Set, Update};
 use live::{Live, LiveError, Locked, Names, Phase, ServiceDir, State, tree};
-use sys::fs;
 use sys::time::Millis;
+use sys::{Errno, fs};
 
 /// What there was to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,13 +120,12 @@ fn finish_update(
 ) -> Result<Recovered, RecoverError> {
     let number = locked.place().current()?;
     let mut live = locked.live()?;
-    settle_scripts(&mut live, deadline)?;
     let image = image_of(&live)?;
     let mut note = |note| tell(&image, note);
     if number == update.old.generation {
         let names = Names::read(live.generation(), image.db())?;
         live::undo_update(live.locked(), &names, update)?;
-        settle(&mut live, &image, &update.old_up)?;
+        settle(&mut live, &image, &update.old_up, deadline)?;
         let outcome = bring_back(&mut live, &image, &update.old_up, &mut note)?;
         Journal::remove(live.locked().sv())?;
         return Ok(Recovered::UpdateUndone(outcome));
@@ -134,7 +133,7 @@ fn finish_update(
     if number != update.new.generation {
         return Err(RecoverError::Elsewhere);
     }
-    settle(&mut live, &image, &update.new_up)?;
+    settle(&mut live, &image, &update.new_up, deadline)?;
     let forward = Forward { image: &image, plan: None, deadline, scripts: DEFAULT_SCRIPTS };
     let outcome = go_forward(live.into_locked(), update, &forward, &mut note)?;
     Ok(Recovered::UpdateDone(outcome))
@@ -147,12 +146,11 @@ fn finish_change(
     tell: Listener<'_>,
 ) -> Result<Recovered, RecoverError> {
     let mut live = locked.live()?;
-    settle_scripts(&mut live, deadline)?;
     let image = image_of(&live)?;
     if live.generation().number() != change.side.generation {
         return Err(RecoverError::Elsewhere);
     }
-    settle(&mut live, &image, &change.up)?;
+    settle(&mut live, &image, &change.up, deadline)?;
     let wanted = from_journal(&change.up, image.db().len());
     let mut note = |note| tell(&image, note);
     let terms = Terms { deadline, ..Terms::new(Towards::Up) };
@@ -163,34 +161,43 @@ fn finish_change(
 
 /// Makes the states true again: longruns are asked, oneshots that were cut short are marked, and count as down
 /// where they are wanted up, so that their `up` is run again.
-fn settle(live: &mut Live, image: &Image<'_>, wanted: &Set) -> Result<(), LiveError> {
+pub(crate) fn settle(
+    live: &mut Live,
+    image: &Image<'_>,
+    wanted: &Set,
+    deadline: Option<Millis>,
+) -> Result<(), RecoverError> {
+    quiet_scripts(live, deadline)?;
     let names = Names::read(live.generation(), image.db())?;
     for service in 0..image.db().len() {
         let state = live.states().get(service);
         let settled = match names.id(service) {
             Some(id) => {
                 let directory = ServiceDir::open(live.locked().sv(), id)?;
-                longrun_state(&directory, state)?
+                longrun_state(&directory, wanted.has(service))?
             }
             None => oneshot_state(state, wanted.has(service)),
         };
         live.states_mut().note(service, settled);
     }
-    live.states().write_back()
+    Ok(live.states().write_back()?)
 }
 
 /// What the supervisor of a longrun says; its `down` file is made to agree.
-fn longrun_state(directory: &ServiceDir, recorded: State) -> Result<State, LiveError> {
+///
+/// One that is wanted up counts as down, so that it is told to go up: a command that was to stop it may still be on its
+/// way to the supervisor, and this one comes after it.
+fn longrun_state(directory: &ServiceDir, wanted: bool) -> Result<State, LiveError> {
     // Not supervised yet: it is new, and down.
     let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(State::DOWN) };
-    let up = status.wanted_up && (recorded.is_up() || status.pid != 0);
-    let made = if up {
+    let up = status.wanted_up && !wanted;
+    let made = if status.wanted_up {
         fs::unlink(directory.dir(), c"down")
     } else {
         fs::mknod(directory.dir(), c"down", fs::FileType::RegularFile, 0o644, 0)
     };
     match made {
-        Ok(()) | Err(sys::Errno::NOENT | sys::Errno::EXIST) => Ok(if up { State::UP } else { State::DOWN }),
+        Ok(()) | Err(Errno::NOENT | Errno::EXIST) => Ok(if up { State::UP } else { State::DOWN }),
         Err(e) => Err(LiveError::Sys(live::Op::Write, live::What::ServiceDir, e)),
     }
 }

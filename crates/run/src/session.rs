@@ -75,6 +75,8 @@ impl<'a> Session<'a> {
     ) -> Result<Self, RunError> {
         let set = signal::Set::of(&[number::TERM, number::INT]);
         signal::set_mask(set).map_err(RunError::Prepare)?;
+        // A supervisor may go between the opening of its FIFO and the writing.
+        ignore_broken_pipes();
         let signals = signal::signalfd(set).map_err(RunError::Prepare)?;
         let epoll = Epoll::new().map_err(RunError::Prepare)?;
         epoll.add(&signals, SIGNALS, EventFlags::IN).map_err(RunError::Prepare)?;
@@ -474,6 +476,11 @@ impl<'a> Session<'a> {
         }
         Ok(())
     }
+}
+
+/// Lets a write to a pipe that nobody reads fail instead of killing the process.
+pub(crate) fn ignore_broken_pipes() {
+    let _ = signal::set_disposition(number::PIPE, signal::Disposition::Ignore);
 }
 
 /// Which services of a live directory count as up.

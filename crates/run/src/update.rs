@@ -7,6 +7,7 @@
 use crate::forward::{Forward, go_forward};
 use crate::init::InitError;
 use crate::note::{Note, Outcome, RunError};
+use crate::recover::settle;
 use crate::session::{Session, Terms};
 use core::ffi::CStr;
 use engine::{Image, Set, Towards};
@@ -126,6 +127,7 @@ fn back(
     // The journal stays where this fails, and the next command tries again.
     let _ = live::undo_update(live.locked(), names, journal)
         .map_err(RunError::Live)
+        .and_then(|()| settle(live, old, &journal.old_up, None).map_err(|_| error))
         .and_then(|()| bring_back(live, old, &journal.old_up, note).map(|_| ()))
         .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::Live));
     UpdateError::Before(error)

@@ -208,7 +208,9 @@ impl Runner {
 
     /// Tells a client that waits for it that no script of another one runs.
     fn tell_quiet(&mut self, client: usize) {
-        let busy = self.slots.iter().any(|s| s.client != client && s.pid != 0);
+        // A connection whose command has died is there until all that it asked for is over.
+        let others = self.clients.iter().enumerate().filter(|(at, _)| *at != client);
+        let busy = others.filter_map(|(_, other)| other.as_ref()).any(|other| !other.waits);
         let Some(Some(owner)) = self.clients.get_mut(client) else { return };
         if !owner.waits || busy {
             return;
