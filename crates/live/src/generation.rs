@@ -31,7 +31,7 @@ pub enum ImageSource<'a> {
     Link(&'a CStr),
 }
 
-/// A generation under construction: nobody sees it before [`Builder::commit`].
+/// A generation under construction: nobody sees it before the link is switched to it.
 pub struct Builder<'a> {
     place: &'a Place,
     number: u32,

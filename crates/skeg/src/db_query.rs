@@ -10,8 +10,7 @@ use sys::Errno;
 use text::args::Arg;
 
 /// The applets of this area.
-pub static APPLETS: &[Applet] =
-    &[Applet { name: "s6-rc-db", about: "query an image", help: HELP, main: main }];
+pub static APPLETS: &[Applet] = &[Applet { name: "s6-rc-db", about: "query an image", help: HELP, main }];
 
 const HELP: &str = "\
 usage: s6-rc-db [-u | -d] [-l LIVE] [-c IMAGE] [-b] [-E | -e] COMMAND...

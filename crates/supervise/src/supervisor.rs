@@ -2,7 +2,7 @@
 //! The supervisor: one loop over the control FIFOs, readiness pipes, deaths and deadlines of all services.
 //!
 //! It may be killed at any moment. What it decides is committed to the table before it acts; what it finds there when
-//! it starts, it carries on ([`Supervisor::adopt`]). Limits: those of the table. It never allocates, never panics, and never
+//! it starts, it carries on (`Supervisor::adopt`). Limits: those of the table. It never allocates, never panics, and never
 //! waits for anything but its epoll set.
 
 use crate::files::{self, Small};

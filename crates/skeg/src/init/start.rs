@@ -46,7 +46,7 @@ pub fn main(_: &mut Call) -> u8 {
         say(&[b"the scanner does not listen in ", SCAN.to_bytes(), b": ", words::errno(errno)]);
         return fail(&options);
     }
-    let data = options.data.and_then(|data| mount_data(data));
+    let data = options.data.and_then(mount_data);
     let Ok(program) = own_program() else { return fail(&options) };
     for candidate in candidates(&options, data) {
         if initialise(&candidate, &program, &options) {

@@ -53,21 +53,18 @@ pub fn ask(call: &mut Call) -> u8 {
         b"halt" => Machine::Halt,
         _ => Machine::Reboot,
     };
-    let mut args = call.args();
-    loop {
-        match args.option() {
-            Ok(Some(Arg::Short(b'f') | Arg::Long(b"force"))) => {
-                sys::fs::sync();
-                let failed = sys::process::reboot(what).err().unwrap_or(Errno::IO);
-                words::complain(call.name, &[b"the kernel refused: ", words::errno(failed)]);
-                return SYSTEM;
-            }
-            Ok(Some(_)) | Err(_) => {
-                words::complain(call.name, &[b"wrong usage: the only option is -f (see --help)"]);
-                return USAGE;
-            }
-            Ok(None) => return request(call, what),
+    match call.args().option() {
+        Ok(Some(Arg::Short(b'f') | Arg::Long(b"force"))) => {
+            sys::fs::sync();
+            let failed = sys::process::reboot(what).err().unwrap_or(Errno::IO);
+            words::complain(call.name, &[b"the kernel refused: ", words::errno(failed)]);
+            SYSTEM
         }
+        Ok(Some(_)) | Err(_) => {
+            words::complain(call.name, &[b"wrong usage: the only option is -f (see --help)"]);
+            USAGE
+        }
+        Ok(None) => request(call, what),
     }
 }
 
