@@ -219,10 +219,15 @@ impl<'g> Change<'g> {
         }
     }
 
-    /// Puts a longrun that was handed out back: there was no room for it. It comes again after the next end.
+    /// Puts back a service that was handed out: there was no room for it. It is handed out again, behind the others.
     pub fn put_back(&mut self, service: u16) {
-        self.running_longruns = self.running_longruns.saturating_sub(1);
-        self.longruns.items.push(service);
+        if usize::from(service) < self.graph.longruns() {
+            self.running_longruns = self.running_longruns.saturating_sub(1);
+            self.longruns.items.push(service);
+        } else {
+            self.running_scripts = self.running_scripts.saturating_sub(1);
+            self.scripts.items.push(service);
+        }
     }
 
     /// Hands out nothing more; what runs is still waited for.

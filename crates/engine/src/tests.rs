@@ -211,3 +211,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_put_back_comes_again_behind_the_others() {
+    let mut g = small(&[&[], &[], &[]]);
+    g.longruns = 2;
+    let mut change = Change::new(&g, &Set::new(3), set(3, &[0, 1, 2]), UP);
+    assert_eq!(change.next(), Some(Step::Longrun(0)));
+    change.put_back(0);
+    assert_eq!((change.next(), change.next()), (Some(Step::Longrun(1)), Some(Step::Longrun(0))));
+    assert_eq!(change.next(), Some(Step::Script(2)));
+    change.put_back(2);
+    assert_eq!((change.next(), change.running()), (Some(Step::Script(2)), 3));
+}

@@ -124,7 +124,9 @@ impl<'a> Session<'a> {
         let mut outcome = Outcome::default();
         loop {
             while let Some(step) = change.next() {
-                self.take(&mut change, step, &terms);
+                if !self.take(&mut change, step, &terms) {
+                    break;
+                }
             }
             if change.running() == 0 {
                 break;
@@ -150,16 +152,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn take(&mut self, change: &mut Change<'_>, step: Step, terms: &Terms) {
+    /// Does one step. False: no descriptor is free for it; it was put back until another one is over.
+    fn take(&mut self, change: &mut Change<'_>, step: Step, terms: &Terms) -> bool {
         match step {
             Step::Already(service) => (self.note)(Note::Already(service, terms.towards)),
             Step::Essential(service) => (self.note)(Note::Essential(service)),
-            Step::Longrun(service) => self.start_longrun(change, service, terms),
-            Step::Script(service) => self.start_script(change, service, terms),
+            Step::Longrun(service) => return self.start_longrun(change, service, terms),
+            Step::Script(service) => return self.start_script(change, service, terms),
         }
+        true
     }
 
-    fn start_longrun(&mut self, change: &mut Change<'_>, service: u16, terms: &Terms) {
+    fn start_longrun(&mut self, change: &mut Change<'_>, service: u16, terms: &Terms) -> bool {
         let towards = terms.towards;
         let timeout = self.image.timeout(service, towards);
         let deadline = (timeout != 0).then(|| Millis(monotonic().0 + u64::from(timeout)));
@@ -183,15 +187,16 @@ impl<'a> Session<'a> {
                 }
                 self.look(change, service, towards);
             }
-            // No descriptor is free: it comes again when others are done.
             Err(Why::Control(Errno::MFILE | Errno::NFILE)) if change.running() > 1 => {
                 change.put_back(service);
+                return false;
             }
             Err(why) => {
                 (self.note)(Note::Begin(service, towards));
                 self.longrun_ended(change, service, towards, monotonic_nanos(), Err(why));
             }
         }
+        true
     }
 
     /// The service's directory.
@@ -275,18 +280,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn start_script(&mut self, change: &mut Change<'_>, service: u16, terms: &Terms) {
+    fn start_script(&mut self, change: &mut Change<'_>, service: u16, terms: &Terms) -> bool {
         let (script, what) = match terms.towards {
             Towards::Up => (Script::Up, What::Up),
             Towards::Down => (Script::Down, What::Down),
         };
-        (self.note)(Note::Begin(service, terms.towards));
         let began = monotonic_nanos();
         let timeout = earliest(self.image.timeout(service, terms.towards), terms.deadline);
-        match self.ask(service, script, what, timeout, terms.scripts) {
+        let asked = self.ask(service, script, what, timeout, terms.scripts);
+        if matches!(asked, Err(Why::NoRunner(Errno::MFILE | Errno::NFILE))) && change.running() > 1 {
+            change.put_back(service);
+            return false;
+        }
+        (self.note)(Note::Begin(service, terms.towards));
+        match asked {
             Ok(()) => self.running.push(Running { service, began }),
             Err(why) => self.ended(change, service, terms.towards, began, Err(why)),
         }
+        true
     }
 
     /// Sends a script to the runner.

@@ -79,6 +79,8 @@ impl Runner {
     /// Listens at `s` in the working directory.
     pub fn new() -> core::result::Result<Self, RunnerError> {
         let prepare = RunnerError::Prepare;
+        // A kernel before 5.11 can't; then scripts get what the tree was started with, as under s6.
+        let _ = process::set_cloexec_from(3);
         let set = Set::of(&[number::CHLD, number::TERM, number::HUP, number::INT]);
         signal::set_mask(set).map_err(prepare)?;
         let signals = signal::signalfd(set).map_err(prepare)?;
