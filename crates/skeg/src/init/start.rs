@@ -86,8 +86,12 @@ fn mount_data(value: &[u8]) -> Option<&'static CStr> {
     let _ = super::make_directory(NOTES, 0o755);
     let _ = super::make_directory(at, 0o755);
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    let mounted =
-        early::wait_for(device, DATA_WAIT).and_then(|()| mounts::device(device, at, kind, flags, options));
+    let mount = |flags| mounts::device(device, at, kind, flags, options);
+    let mounted = early::wait_for(device, DATA_WAIT).and_then(|()| match mount(flags) {
+        // A device that can't be written can still be booted from.
+        Err(fault) if matches!(fault.errno, Errno::ACCESS | Errno::ROFS) => mount(flags | MountFlags::RDONLY),
+        other => other,
+    });
     match mounted {
         Ok(()) => Some(at),
         Err(fault) => {
