@@ -16,6 +16,7 @@ pub mod scanner;
 mod spawn;
 pub mod supervisor;
 pub mod table;
+mod whole;
 
 use sys::Errno;
 

@@ -203,6 +203,21 @@ impl Supervisor {
         self.watch(index, CONTROL).map_err(|e| (What::Watch, e))
     }
 
+    /// A service whose descriptors did not reach the scanner (it was short of them): they are made once more, by its name.
+    pub(crate) fn open_again(&mut self, index: u16, slot: &'static Slot) {
+        self.drop_supervision(index);
+        let mut name = [0; 256];
+        let path = Name::from_pieces(&[slot.name(&mut name)]).unwrap_or_default();
+        let opened = fs::open_dir(CWD, &path).map_err(|e| (What::OpenService, e)).and_then(|dir| {
+            let opened = files::open(sys::AsFd::as_fd(&dir))?;
+            Ok((dir, opened))
+        });
+        match opened {
+            Ok((dir, opened)) => self.hold(index, DIR, [dir, opened.control, opened.lock]),
+            Err((what, errno)) => self.note(index, what, Some(errno)),
+        }
+    }
+
     /// Begins the supervision of the working directory, as the only service, under this name.
     pub(crate) fn begin_here(&mut self, name: &[u8]) -> Result<(), SuperviseError> {
         let index = self.table.allocate(0, 0, name).ok_or(SuperviseError::Begin)?;

@@ -337,9 +337,10 @@ impl Scanner {
         match byte {
             b'z' => {}
             b'a' => self.header.ask(Wish::Scan),
+            // In this order: a supervisor that looks between the two must not nuke by an old scan.
             b'h' => {
-                self.header.ask(Wish::Nuke);
                 self.header.ask(Wish::Scan);
+                self.header.ask(Wish::Nuke);
             }
             b'n' => self.header.ask(Wish::Nuke),
             b'N' => self.header.ask(Wish::NukeAll),

@@ -6,9 +6,9 @@
 //! waits for anything but its epoll set.
 
 use crate::files::{self, Small};
-use crate::keep::{self, CONTROL, DIR, LOCK, NOTIFY, PIPE};
+use crate::keep::{self, CONTROL, DIR, NOTIFY};
 use crate::machine::{Action, Actions, Event, Intent, Now, State, Tick, after, is_past};
-use crate::table::{Ending, Header, NONE, Phase, Slot, Table, Wish};
+use crate::table::{Ending, Header, Phase, Slot, Table};
 use crate::{Note, Say, What};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
@@ -21,10 +21,6 @@ use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 
 /// The catch-all logger: it reads what the scanner itself and all services without a logger say.
 pub const CATCH_ALL: &[u8] = b"s6-svscan-log";
-/// Between the end of a supervision that is still wanted and its new beginning, in ms; as s6-svscan does it.
-const REST: u32 = 1_000;
-/// After a failed scan, in ms; as in s6-svscan.
-const SCAN_AGAIN: u32 = 5_000;
 /// Events of one wait.
 const BATCH: usize = 32;
 
@@ -57,15 +53,15 @@ pub struct Supervisor {
     pub(crate) open_files: Option<Rlimit>,
     pub(crate) mask: Set,
     pub(crate) console: Option<OwnedFd>,
-    keeper: Option<OwnedFd>,
+    pub(crate) keeper: Option<OwnedFd>,
     epoll: Epoll,
     signals: OwnedFd,
     rescan: u32,
-    next_scan: Option<Tick>,
-    scan_failed: bool,
+    pub(crate) next_scan: Option<Tick>,
+    pub(crate) scan_failed: bool,
     /// Nothing is due before this.
     earliest: Option<Tick>,
-    told: Ending,
+    pub(crate) told: Ending,
 }
 
 /// Keys of the epoll set: a slot's number and kind, or one of these.
@@ -389,7 +385,7 @@ impl Supervisor {
     }
 
     /// Acts upon the control bytes that are in the slot. Each one is cleared when it has been acted upon.
-    fn obey(&mut self, index: u16, slot: &'static Slot) {
+    pub(crate) fn obey(&mut self, index: u16, slot: &'static Slot) {
         for place in &slot.control {
             let byte = place.load(SeqCst);
             if byte != 0 {
@@ -417,7 +413,7 @@ impl Supervisor {
     }
 
     /// Acts upon the readiness bytes in the slot; whether there was a newline.
-    fn heed(&mut self, index: u16, slot: &'static Slot) -> bool {
+    pub(crate) fn heed(&mut self, index: u16, slot: &'static Slot) -> bool {
         let is_ready = slot.notify.iter().any(|byte| byte.load(SeqCst) == b'\n');
         if is_ready {
             self.event(index, Event::Ready);
@@ -456,7 +452,7 @@ impl Supervisor {
     }
 
     /// Acts upon the death that is recorded in the slot, if it is that of its process.
-    fn take_death(&mut self, index: u16) {
+    pub(crate) fn take_death(&mut self, index: u16) {
         let Some(slot) = self.table.slot(index).filter(|slot| slot.phase() == Phase::Live) else { return };
         let core = slot.core();
         let Some(status) = slot.death(core.pid).filter(|_| core.pid != 0) else { return };
@@ -483,151 +479,6 @@ impl Supervisor {
         // The scanner is gone: the services live on, as they would under s6. Without it nothing is begun any more.
         let _ = self.epoll.delete(keeper);
         self.keeper = None;
-    }
-
-    /// Does what the scanner asks for.
-    fn fulfil(&mut self) {
-        if self.header.ending() == Ending::No
-            && let Some(number) = self.header.is_asked(Wish::Scan)
-        {
-            // While a failed scan waits for its next attempt, what depends on it waits too.
-            if self.scan_failed && self.next_scan.is_some() {
-                return;
-            }
-            self.scan_failed = !self.scan();
-            if self.scan_failed {
-                self.next_scan = Some(after(tick(), SCAN_AGAIN));
-                return;
-            }
-            self.header.mark_done(Wish::Scan, number);
-        }
-        for wish in [Wish::Nuke, Wish::NukeAll] {
-            if let Some(number) = self.header.is_asked(wish) {
-                self.nuke(wish == Wish::NukeAll);
-                self.header.mark_done(wish, number);
-            }
-        }
-    }
-
-    /// Ends the supervision of services whose entries are gone.
-    fn nuke(&mut self, loggers_too: bool) {
-        for index in self.table.indices() {
-            if self.table.slot(index).is_some_and(|slot| !self.is_active(slot)) {
-                self.dismiss(index, loggers_too);
-            }
-        }
-    }
-
-    /// Whether the last scan saw its entry.
-    pub(crate) fn is_active(&self, slot: &Slot) -> bool {
-        slot.seen.load(SeqCst) == self.header.scan.load(SeqCst)
-    }
-
-    fn dismiss(&mut self, index: u16, loggers_too: bool) {
-        let Some(slot) = self.table.slot(index) else { return };
-        let gentle = slot.is_logger() || slot.is_named(CATCH_ALL);
-        self.event(index, if gentle && !loggers_too { Event::Hup } else { Event::Term });
-    }
-
-    /// Carries the tree's end on, if it is to end; whether it has ended.
-    fn end(&mut self) -> bool {
-        let ending = self.header.ending();
-        if ending == Ending::No && self.keeper.is_some() {
-            return false;
-        }
-        if self.told != ending {
-            self.told = ending;
-            self.let_go_of_catch_all();
-            for index in self.table.indices() {
-                self.dismiss(index, ending == Ending::Quit);
-            }
-        }
-        !self.table.indices().any(|i| self.table.slot(i).is_some_and(|slot| slot.phase() == Phase::Live))
-    }
-
-    /// The catch-all logger ends when nobody holds the pipe to it.
-    fn let_go_of_catch_all(&self) {
-        let has_one =
-            |i| self.table.slot(i).is_some_and(|s| s.phase() != Phase::Free && s.is_named(CATCH_ALL));
-        if self.table.indices().any(has_one) {
-            let_go_of_output(self.console.as_ref());
-        }
-    }
-
-    /// After the death of another supervisor: goes on where it was.
-    fn adopt(&mut self) -> Result<()> {
-        for index in self.table.indices() {
-            let (Some(slot), Some(pid)) = (self.table.slot(index), self.table.pid(index)) else { continue };
-            match slot.phase() {
-                Phase::Free => {}
-                Phase::Setup => self.release(index, slot),
-                Phase::Resting => {
-                    let mut core = slot.core();
-                    core.deadline = tick();
-                    slot.commit(&core);
-                    self.due(core.deadline);
-                }
-                Phase::Live => {
-                    let core = slot.core();
-                    if core.pid == 0 && !matches!(core.intent, Intent::RunNow | Intent::FinishNow) {
-                        pid.store(0, SeqCst);
-                    }
-                    self.watch(index, CONTROL)?;
-                    self.settle(index, slot);
-                    self.resume(index, slot)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn resume(&mut self, index: u16, slot: &'static Slot) -> Result<()> {
-        if matches!(slot.core().state, State::Up | State::LastUp) {
-            self.heed(index, slot);
-            self.watch(index, NOTIFY)?;
-        } else {
-            self.drop_fd(index, NOTIFY);
-        }
-        self.obey(index, slot);
-        self.take_death(index);
-        self.due(slot.core().deadline);
-        Ok(())
-    }
-
-    /// The supervision of a service has ended.
-    fn remove(&mut self, index: u16, slot: &'static Slot) {
-        if self.keeper.is_some() && self.is_active(slot) && self.header.ending() == Ending::No {
-            let mut core = slot.core();
-            core.deadline = after(tick(), REST);
-            slot.commit(&core);
-            slot.set_phase(Phase::Resting);
-            self.due(core.deadline);
-            return self.drop_supervision(index);
-        }
-        self.release(index, slot);
-    }
-
-    /// Gives up what belongs to the supervision of a service, but not the pipe to its peer.
-    pub(crate) fn drop_supervision(&mut self, index: u16) {
-        for kind in [CONTROL, NOTIFY, LOCK, DIR] {
-            self.drop_fd(index, kind);
-        }
-    }
-
-    /// Gives a slot back, with all that belongs to it.
-    pub(crate) fn release(&mut self, index: u16, slot: &'static Slot) {
-        let peer = slot.peer.load(SeqCst);
-        if let Some(other) = self.table.slot(peer).filter(|other| other.peer.load(SeqCst) == index) {
-            other.peer.store(NONE, SeqCst);
-            if slot.is_logger() {
-                other.role.store(0, SeqCst);
-            }
-            // With nobody to feed it, a logger comes to the end of its input; without a logger, nobody is fed.
-            self.drop_fd(peer, PIPE);
-        }
-        self.drop_fd(index, PIPE);
-        self.drop_supervision(index);
-        slot.set_phase(Phase::Free);
     }
 }
 
