@@ -276,6 +276,39 @@ fn init_refuses_what_can_never_be_applied() {
     assert!(!place.scratch.at("live").exists());
 }
 
+/// The generated scripts of a pipeline and of the settings stand one behind the other.
+#[test]
+fn members_of_a_pipeline_have_settings_too() {
+    on_both(|tree| {
+        let (place, skeg) = (Place::new(), Suite::skeg());
+        let out = place.scratch.folder("out");
+        std::os::unix::fs::chown(&out, Some(65534), Some(65534)).expect("chown");
+        let files = [
+            ("writer/type", "longrun\n"),
+            ("writer/producer-for", "reader\n"),
+            ("writer/nice", "3\n"),
+            ("writer/command", "sh -c \"nice; exec sleep 1000\""),
+            ("reader/type", "longrun\n"),
+            ("reader/consumer-for", "writer\n"),
+            ("reader/user", "65534:65534\n"),
+            (
+                "reader/run",
+                &format!("#!/bin/sh\nread line\necho $line $(id -u) $1 >{}/read\n", out.display()),
+            ),
+        ];
+        for (file, content) in files {
+            place.scratch.file(format!("source/{file}"), content);
+        }
+        let (image, live) = (place.scratch.text("image"), place.scratch.text("live"));
+        place.scratch.run(&skeg, "s6-rc-compile", &[&image, &place.scratch.text("source")]).expect(0);
+        let _scanner = Scanner::start(&place.scratch, tree);
+        let init = ["-c", &image, "-l", &live, &place.scratch.text("scan")];
+        place.scratch.run(&skeg, "s6-rc-init", &init).expect(0);
+        place.scratch.run(&skeg, "s6-rc", &["-l", &live, "-u", "change", "writer"]).expect(0);
+        must("what went through the pipe", || place.scratch.read("out/read") == "3 65534 reader\n");
+    });
+}
+
 /// A definition with every setting in files of its own, compiled, started and stopped by the manager.
 #[test]
 fn definitions_with_settings_work_from_end_to_end() {
