@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! What a command does next. Each call is one change of the world, so that a kill can come between any two of them.
 
-use crate::scenario::{Back, Kind, Protocol, Scenario, Second, Set, Step};
+use crate::scenario::{Back, Kind, Protocol, RESTART, Restart, Scenario, Second, Set, Step};
 use crate::world::{At, Journal, Phase, Plan, Scripts, State, World, members};
 
 /// How a step goes on.
@@ -56,6 +56,16 @@ impl Worker<'_> {
                     self.world.commands[command] = At::Forward(0);
                     return true;
                 }
+                At::Mend => {
+                    let wanted = self.world.journal.map_or(0, |j| j.new_up);
+                    self.settle(wanted);
+                    let start = self.protocol.restart.iter().position(|s| *s == Restart::Start).unwrap_or(0);
+                    self.world.commands[command] = At::Restart(start as u8);
+                    return true;
+                }
+                At::Restart(n) => {
+                    (self.restart(self.protocol.restart[usize::from(n)]), self.next(command, at))
+                }
                 At::Change => (self.change(), At::Ended),
             };
             match did {
@@ -77,9 +87,11 @@ impl Worker<'_> {
             At::Update(n) if more(n, self.protocol.update.len()) => At::Update(n + 1),
             At::Forward(n) if more(n, self.protocol.forward().len()) => At::Forward(n + 1),
             At::Back(n) if more(n, self.protocol.back.len()) => At::Back(n + 1),
+            At::Restart(n) if more(n, RESTART.len()) => At::Restart(n + 1),
             // An update that went back by itself is over; one that mended another's begins.
             At::Back(_) if updates(command) && self.world.disk_full => At::Ended,
-            At::Forward(_) | At::Back(_) if command != LAST => At::Locked,
+            At::Restart(_) if command == SECOND => At::Ended,
+            At::Forward(_) | At::Back(_) | At::Restart(_) if command != LAST => At::Locked,
             _ => At::Ended,
         }
     }
@@ -87,6 +99,7 @@ impl Worker<'_> {
     /// The command holds the lock: first what another left, then its own work.
     fn begin(&mut self, command: usize) -> At {
         match self.world.journal {
+            Some(journal) if !journal.update => return At::Mend,
             Some(_) if self.world.link == 1 => return At::Back(0),
             Some(_) => return At::Settle,
             None => {}
@@ -108,7 +121,28 @@ impl Worker<'_> {
                 }
                 At::Change
             }
+            (SECOND, Second::Restart(_)) => {
+                // Nothing else shall be different in the end.
+                self.world.plan.old_up = self.world.up(self.scenario);
+                (self.world.wanted, self.world.open) = (self.world.plan.old_up, 0);
+                At::Restart(0)
+            }
             _ => At::Ended,
+        }
+    }
+
+    /// One change of a step of a restart.
+    fn restart(&mut self, step: Restart) -> Did {
+        let (link, plan) = (self.world.link, self.world.plan.old_up);
+        let up = self.world.journal.map_or(plan, |j| j.new_up);
+        match step {
+            Restart::Journal => {
+                let journal = Some(Journal { update: false, old_up: plan, new_up: plan });
+                self.once(|w| core::mem::replace(&mut w.journal, journal) != journal)
+            }
+            Restart::Stop => self.take_down(link, self.scenario.asked(link).0 & plan),
+            Restart::Start => self.bring_up(link, up),
+            Restart::Done => self.finish_journal(link),
         }
     }
 
@@ -139,7 +173,7 @@ impl Worker<'_> {
         let plan = self.world.plan;
         match step {
             Step::Journal => {
-                let journal = Some(Journal { old_up: plan.old_up, new_up: plan.new_up });
+                let journal = Some(Journal { update: true, old_up: plan.old_up, new_up: plan.new_up });
                 self.once(|w| core::mem::replace(&mut w.journal, journal) != journal)
             }
             Step::Build => self.build(),
@@ -270,15 +304,13 @@ impl Worker<'_> {
         Did::Nothing
     }
 
-    /// The journal goes; the judge looks whether a version was left that nobody uses and nobody has left since.
+    /// The journal goes; after an update the judge looks whether a version was left that nobody uses and nobody has left since.
     fn finish_journal(&mut self, generation: u8) -> Did {
-        if self.world.journal.is_none() {
-            return Did::Nothing;
-        }
+        let Some(journal) = self.world.journal else { return Did::Nothing };
         for s in members(self.scenario.kind(generation, Kind::Longrun)) {
             let d = self.world.directories[s];
             let used = (1 << d.current | 1 << d.next | 1 << d.process) & !1;
-            self.world.litter |= d.versions & !used != 0 && !d.died;
+            self.world.litter |= journal.update && d.versions & !used != 0 && !d.died;
         }
         self.world.journal = None;
         Did::Something

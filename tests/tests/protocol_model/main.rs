@@ -11,7 +11,7 @@ mod scenario;
 mod world;
 
 use command::{LAST, Worker};
-use scenario::{BACK, Kind, MOST, Protocol, SCENARIOS, Scenario, Step, UPDATE};
+use scenario::{BACK, Kind, MOST, Protocol, RESTART, SCENARIOS, Scenario, Step, UPDATE};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use world::{At, Event, Phase, World, members};
 
@@ -238,6 +238,15 @@ fn swapping_two_neighbouring_steps_of_the_way_back_is_noticed() {
         let wrong = is_wrong(&Protocol::swapped_back(at));
         println!("{:?}, {:?}: {wrong:?}", BACK[at], BACK[at + 1]);
         assert!(wrong.is_some(), "{:?}, {:?}", BACK[at], BACK[at + 1]);
+    }
+}
+
+#[test]
+fn swapping_two_neighbouring_steps_of_a_restart_is_noticed() {
+    for at in 0..RESTART.len() - 1 {
+        let wrong = is_wrong(&Protocol::swapped_restart(at));
+        println!("{:?}, {:?}: {wrong:?}", RESTART[at], RESTART[at + 1]);
+        assert!(wrong.is_some(), "{:?}, {:?}", RESTART[at], RESTART[at + 1]);
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Second {
     Down(usize),
     /// `s6-rc -u change SERVICE`
     Up(usize),
+    /// `skeg restart SERVICE`
+    Restart(usize),
 }
 
 /// Steps of an update, as `crates/live/PROTOCOL.md` numbers them.
@@ -102,11 +104,28 @@ pub enum Back {
 /// The steps in their order.
 pub const BACK: [Back; 4] = [Back::Undo, Back::Settle, Back::BringUp, Back::Done];
 
+/// Steps of a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Restart {
+    /// The journal is written: what shall be up in the end.
+    Journal,
+    /// The service and what needs it are stopped.
+    Stop,
+    /// What was up is started.
+    Start,
+    /// The journal is removed.
+    Done,
+}
+
+/// The steps in their order. A recovery begins at the third.
+pub const RESTART: [Restart; 4] = [Restart::Journal, Restart::Stop, Restart::Start, Restart::Done];
+
 /// A protocol: the real one, or one with a mistake.
 #[derive(Clone, Debug)]
 pub struct Protocol {
     pub update: Vec<Step>,
     pub back: Vec<Back>,
+    pub restart: Vec<Restart>,
     /// Whether a command waits until the scripts of a command that died are over, before it looks at the states.
     pub waits: bool,
 }
@@ -114,7 +133,7 @@ pub struct Protocol {
 impl Protocol {
     /// As it is written down.
     pub fn right() -> Self {
-        Self { update: UPDATE.to_vec(), back: BACK.to_vec(), waits: true }
+        Self { update: UPDATE.to_vec(), back: BACK.to_vec(), restart: RESTART.to_vec(), waits: true }
     }
 
     /// With this step of the update and the next one swapped.
@@ -128,6 +147,13 @@ impl Protocol {
     pub fn swapped_back(at: usize) -> Self {
         let mut protocol = Self::right();
         protocol.back.swap(at, at + 1);
+        protocol
+    }
+
+    /// With this step of a restart and the next one swapped.
+    pub fn swapped_restart(at: usize) -> Self {
+        let mut protocol = Self::right();
+        protocol.restart.swap(at, at + 1);
         protocol
     }
 
@@ -177,7 +203,7 @@ impl Service {
 /// A run file changes, and waits for the next start; a oneshot beside it stays up.
 const IN_PLACE: &[Service] = &[longrun(Some(0), Some(0)).changed(), oneshot(Some(0), Some(0))];
 /// A oneshot and the longrun that needs it are restarted.
-const RESTART: &[Service] =
+const AGAIN: &[Service] =
     &[oneshot(Some(0), Some(0)).restarts(), longrun(Some(0b01), Some(0b01)).changed().restarts()];
 /// One service goes, another comes and is needed by a third.
 const MOVES: &[Service] =
@@ -198,11 +224,13 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario("in place, recover", IN_PLACE, 0b11, Second::Recover),
     scenario("in place, a stop", IN_PLACE, 0b11, Second::Down(0)),
     scenario("in place, a start", IN_PLACE, 0b10, Second::Up(0)),
+    scenario("in place, a restart", IN_PLACE, 0b11, Second::Restart(0)),
     Scenario { foreign: true, ..scenario("in place, foreign", IN_PLACE, 0b11, Second::Recover) },
-    scenario("restart, recover", RESTART, 0b11, Second::Recover),
-    scenario("restart, a stop", RESTART, 0b11, Second::Down(0)),
-    scenario("restart, a start", RESTART, 0b00, Second::Up(1)),
-    Scenario { foreign: true, ..scenario("restart, foreign", RESTART, 0b11, Second::Recover) },
+    scenario("again, recover", AGAIN, 0b11, Second::Recover),
+    scenario("again, a stop", AGAIN, 0b11, Second::Down(0)),
+    scenario("again, a start", AGAIN, 0b00, Second::Up(1)),
+    scenario("again, a restart", AGAIN, 0b11, Second::Restart(0)),
+    Scenario { foreign: true, ..scenario("again, foreign", AGAIN, 0b11, Second::Recover) },
     scenario("moves, recover", MOVES, 0b101, Second::Recover),
     scenario("moves, a stop", MOVES, 0b101, Second::Down(2)),
     scenario("leaves, recover", LEAVES, 0b111, Second::Recover),

@@ -61,6 +61,8 @@ pub struct Scripts {
 /// What a journal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Journal {
+    /// Whether it is that of an update; else that of a change, and both sets are the same.
+    pub update: bool,
     pub old_up: Set,
     pub new_up: Set,
 }
@@ -82,6 +84,10 @@ pub enum At {
     Forward(u8),
     /// Services go up or down, as was asked for.
     Change,
+    /// A step of a restart.
+    Restart(u8),
+    /// The states are made true, before a recovery finishes a restart.
+    Mend,
     /// It has ended by itself.
     Ended,
     /// It was killed.
@@ -172,7 +178,7 @@ impl Scenario {
     pub fn asked(&self, generation: u8) -> (Set, bool) {
         match self.second {
             Second::Recover => (0, true),
-            Second::Down(s) => (self.closure(generation, 1 << s, false), false),
+            Second::Down(s) | Second::Restart(s) => (self.closure(generation, 1 << s, false), false),
             Second::Up(s) => (self.closure(generation, 1 << s, true), true),
         }
     }
