@@ -274,6 +274,20 @@ fn init_refuses_what_can_never_be_applied() {
     assert_eq!(lines.len(), whys.len(), "{lines:?}");
     assert!(lines.iter().zip(whys).all(|(line, why)| line.contains(why)), "{lines:?}");
     assert!(!place.scratch.at("live").exists());
+
+    // The same for an update: nothing has happened.
+    place.scratch.file("plain/a/type", "longrun\n");
+    place.scratch.file("plain/a/command", "sleep 1000");
+    let plain = place.scratch.text("plain.img");
+    place.scratch.run(&skeg, "s6-rc-compile", &[&plain, &place.scratch.text("plain")]).expect(0);
+    let init = ["-c", &plain, "-l", &live, &place.scratch.text("scan")];
+    place.scratch.run(&skeg, "s6-rc-init", &init).expect(0);
+    for (applet, words) in [("s6-rc-update", ["-l", &live, &image]), ("apply", ["-l", &live, &image])] {
+        let refused = place.scratch.run(&skeg, applet, &words).expect(111);
+        assert!(refused.err.contains("service 'a': can't apply user: only"), "{}", refused.err);
+    }
+    let list = place.scratch.run(&skeg, "s6-rc", &["-l", &live, "listall", "a"]).expect(0);
+    assert!(list.out.contains("a\n"), "{}", list.out);
 }
 
 /// The generated scripts of a pipeline and of the settings stand one behind the other.

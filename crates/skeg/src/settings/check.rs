@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: ISC
-//! Whether this machine can apply what an image asks for, before a live directory is made of it.
+//! Whether this machine can apply what an image asks for, before it is put in force.
 //!
 //! What can't change while the machine runs is refused: rights, the kernel's abilities, settings that this skeg does not know.
 //! A name that is not in /etc/passwd yet is only told, since a oneshot may bring it.
 
 use super::identity::{self, Identity};
 use super::{Service, decode, read_file};
-use db::Db;
+use db::{Db, Flags};
 use source::process::{RUN, Settings};
 
 /// Says what can't be applied; whether everything can.
 pub fn all(applet: &[u8], db: Db<'_>) -> bool {
     let mut good = true;
-    for id in db.services() {
+    for id in db.services().filter(|id| db.flags(*id).has(Flags::SETTINGS)) {
         for file in db.files(id).filter(|file| file.bytes.starts_with(RUN)) {
             let service = Service { applet, name: db.name(id) };
             good &= decode(service, file.bytes).and_then(|settings| one(service, &settings)).is_ok();

@@ -56,6 +56,11 @@ impl ImageFile {
         Ok(Self { db, bytes, stays })
     }
 
+    /// Refuses an image with process settings that can't be applied here; the exit code, after messages.
+    pub fn must_fit(&self, call: &Call) -> Result<(), u8> {
+        if crate::settings::can_apply(call.name, self.db) { Ok(()) } else { Err(SYSTEM) }
+    }
+
     /// What a generation takes of it: a link where it can't change, else its bytes.
     pub fn source(&self) -> ImageSource<'_> {
         match &self.stays {

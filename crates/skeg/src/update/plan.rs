@@ -189,6 +189,7 @@ fn act(call: &Call) -> Result<u8, u8> {
         }
         Some(saved) => fit(call, &opened, saved)?,
     };
+    file.must_fit(call)?;
     let compiled = absolute(path).map_err(|e| call.failed(&[b"find the path of ", path.to_bytes()], e))?;
     let request = Request {
         compiled: &compiled,

@@ -97,6 +97,7 @@ fn run(call: &Call, o: &Options) -> Result<u8, u8> {
     let deadline = (o.timeout != 0).then(|| Millis(monotonic().0 + u64::from(o.timeout)));
     let opened = open(call.name, o.live, Access::Change, o.wait)?;
     let file = ImageFile::open(call, o.image)?;
+    file.must_fit(call)?;
     let old = *opened.image.db();
     let rules = conversion::read(call, o.rules, &old)?;
     let plan = update::reference(old, file.db, run::up_set(&opened.live), &rules)
