@@ -6,10 +6,10 @@
 
 use crate::note::Why;
 use engine::Towards;
-use live::tree::{self, Sent, Status};
-use sys::fifodir::Listener;
-use sys::time::Millis;
-use sys::{AsFd, BorrowedFd, Errno, OwnedFd};
+use live::tree::Status;
+use sys::fs::{self, OFlags};
+use sys::time::{Millis, Tai64n};
+use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd};
 
 /// What is known of it after the last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +64,82 @@ fn step(goal: Goal, seen: &mut Seen, event: u8) -> Progress {
     if goal.reached(*seen) { Progress::Reached } else { Progress::Waiting }
 }
 
+/// Names for the listeners of one session: no two are the same, and no other process has them.
+///
+/// It does by hand what `sys::fifodir` does, with one random number for all names and without opening `event/`: a third
+/// of the calls that a longrun costs the session.
+pub(crate) struct Names {
+    label: [u8; 25],
+    random: u32,
+}
+
+impl Names {
+    /// With a new random part.
+    pub(crate) fn new() -> Self {
+        let mut random = [0; 4];
+        if sys::process::random(&mut random).is_err() {
+            // Early in a boot: a clash is seen when the FIFO is made.
+            let seed = sys::time::monotonic_nanos() ^ u64::from(sys::process::pid()) << 16;
+            random = (seed as u32).to_le_bytes();
+        }
+        Self { label: Tai64n::now().label(), random: u32::from_le_bytes(random) }
+    }
+
+    /// The name for a service: 39 bytes below `event/`, as the convention of event directories has it. `dot`: what it is
+    /// called before somebody reads it.
+    fn of(&self, service: u16, dot: &[u8]) -> Result<CBuf<64>, Errno> {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut bits = u64::from(self.random) << 16 | u64::from(service);
+        let mut letters = [0; 6];
+        for letter in &mut letters {
+            *letter = LETTERS[(bits & 63) as usize];
+            bits >>= 6;
+        }
+        CBuf::from_pieces(&[b"event/", dot, b"ftrig1:", &self.label, b":", &letters])
+            .map_err(|_| Errno::NAMETOOLONG)
+    }
+}
+
+/// A FIFO in the service's event directory. Dropping it takes it away.
+struct Ear {
+    service: OwnedFd,
+    name: CBuf<64>,
+    fifo: OwnedFd,
+}
+
+impl Ear {
+    /// The umask must be 0.
+    fn new(service: OwnedFd, name: CBuf<64>, hidden: &CBuf<64>) -> sys::Result<Self> {
+        fs::mkfifo(&service, hidden, 0o622)?;
+        let made = fs::open(&service, hidden, OFlags::RDWR | OFlags::NONBLOCK, 0)
+            .and_then(|fifo| fs::rename(&service, hidden, &service, &name).map(|()| fifo));
+        match made {
+            Ok(fifo) => Ok(Self { service, name, fifo }),
+            Err(e) => {
+                let _ = fs::unlink(&service, hidden);
+                Err(e)
+            }
+        }
+    }
+
+    /// The events that have come; 0 when there are none at the moment.
+    fn read(&self, buf: &mut [u8]) -> sys::Result<usize> {
+        match fs::read(&self.fifo, buf) {
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            other => other,
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        let _ = fs::unlink(&self.service, &self.name);
+    }
+}
+
 /// A longrun under way.
 pub(crate) struct Watch {
-    listener: Listener,
+    ear: Ear,
     goal: Goal,
     seen: Seen,
     /// Since when, in nanoseconds of the monotonic clock.
@@ -76,35 +149,40 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Listens, looks, sends the command.
+    /// Listens, looks, sends the command. `directory` is the service's.
     pub(crate) fn begin(
-        service: &OwnedFd,
+        directory: OwnedFd,
+        (service, names): (u16, &Names),
         towards: Towards,
         notifies: bool,
         deadline: Option<Millis>,
     ) -> Result<Self, Why> {
         let began = sys::time::monotonic_nanos();
         let absent = |e| if e == Errno::NOENT { Why::NotSupervised } else { Why::Control(e) };
-        let listener = Listener::subscribe(service, c"event").map_err(absent)?;
-        let status = Status::read(service).map_err(absent)?;
+        let name = names.of(service, b"").map_err(Why::Control)?;
+        let hidden = names.of(service, b".").map_err(Why::Control)?;
+        let ear = Ear::new(directory, name, &hidden).map_err(absent)?;
+        let status = Status::read(&ear.service).map_err(absent)?;
         let seen = Seen { up: status.is_up(), ready: status.ready };
         let (goal, command) = match (towards, notifies) {
             (Towards::Up, true) => (Goal::Ready, b"u"),
             (Towards::Up, false) => (Goal::Up, b"u"),
             (Towards::Down, _) => (Goal::Down, b"d"),
         };
-        send(service, command)?;
-        Ok(Self { listener, goal, seen, began, deadline })
+        send(&ear.service, command)?;
+        Ok(Self { ear, goal, seen, began, deadline })
+    }
+
+    /// Whether it was there from the beginning.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.goal.reached(self.seen)
     }
 
     /// Reads the events that have come.
     pub(crate) fn progress(&mut self) -> Progress {
-        if self.goal.reached(self.seen) {
-            return Progress::Reached;
-        }
         let mut events = [0; 64];
         loop {
-            let got = match self.listener.read(&mut events) {
+            let got = match self.ear.read(&mut events) {
                 Ok(0) => return Progress::Waiting,
                 Ok(got) => got,
                 Err(e) => return Progress::Failed(Why::Control(e)),
@@ -115,22 +193,26 @@ impl Watch {
                     over => return over,
                 }
             }
+            if got < events.len() {
+                return Progress::Waiting;
+            }
         }
     }
 }
 
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+        self.ear.fifo.as_fd()
     }
 }
 
 /// Writes command bytes to the supervisor of the service in this directory.
 pub(crate) fn send(service: &OwnedFd, commands: &[u8]) -> Result<(), Why> {
-    match tree::control(service, tree::SUPERVISE, commands) {
-        Ok(Sent::Yes) => Ok(()),
-        Ok(Sent::NobodyListens) => Err(Why::NotSupervised),
-        Ok(Sent::Broken(e)) | Err(e) => Err(Why::Control(e)),
+    match fs::open(service, c"supervise/control", OFlags::WRONLY | OFlags::NONBLOCK, 0) {
+        // A FIFO takes a few bytes as a whole or not at all.
+        Ok(fifo) => fs::write(&fifo, commands).map(|_| ()).map_err(Why::Control),
+        Err(Errno::NXIO | Errno::NOENT) => Err(Why::NotSupervised),
+        Err(e) => Err(Why::Control(e)),
     }
 }
 
@@ -147,6 +229,14 @@ mod tests {
             }
         }
         Progress::Waiting
+    }
+
+    #[test]
+    fn names_are_those_of_the_convention_and_differ() {
+        let names = Names::new();
+        let (one, two) = (names.of(1, b"").unwrap(), names.of(2, b"").unwrap());
+        assert_eq!(one.len(), b"event/".len() + 39);
+        assert!(one.as_bytes().starts_with(b"event/ftrig1:@") && one.as_bytes() != two.as_bytes());
     }
 
     #[test]

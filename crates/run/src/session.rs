@@ -4,7 +4,7 @@
 //! Reader: the s6-rc applets, updates, boot. A session blocks SIGTERM and SIGINT and reads them itself; it raises the
 //! soft limit of open descriptors, since each longrun under way needs two.
 
-use crate::longrun::{Progress, Watch, send};
+use crate::longrun::{Names, Progress, Watch, send};
 use crate::note::{Note, Outcome, RunError, Why};
 use crate::oneshot::client::{Scripts, connect_runner};
 use crate::oneshot::protocol::{DEFAULT_SCRIPTS, End, MAX_SCRIPTS, What};
@@ -58,6 +58,9 @@ pub struct Session<'a> {
     live: &'a mut Live,
     epoll: Epoll,
     signals: OwnedFd,
+    names: Names,
+    /// Set to nothing while the session lives: the listeners' FIFOs have modes of their own.
+    _umask: live::Umask,
     scripts: Option<Scripts>,
     /// One a longrun.
     watches: Vec<Option<Watch>>,
@@ -88,6 +91,8 @@ impl<'a> Session<'a> {
             live,
             epoll,
             signals,
+            names: Names::new(),
+            _umask: live::Umask::none(),
             scripts: None,
             watches,
             deadlines: BinaryHeap::new(),
@@ -171,7 +176,7 @@ impl<'a> Session<'a> {
         let begun = self
             .directory(service)
             .map_err(|e| if e == Errno::NOENT { Why::NotSupervised } else { Why::Control(e) })
-            .and_then(|dir| Watch::begin(&dir, towards, notifies, deadline))
+            .and_then(|dir| Watch::begin(dir, (service, &self.names), towards, notifies, deadline))
             .and_then(|watch| {
                 let added = self.epoll.add(&watch, u64::from(service), EventFlags::IN);
                 added.map(|()| watch).map_err(Why::Control)
@@ -182,10 +187,13 @@ impl<'a> Session<'a> {
                 if let Some(deadline) = deadline {
                     self.deadlines.push(Reverse((deadline, service)));
                 }
+                let (began, there) = (watch.began, watch.is_there());
                 if let Some(place) = self.watches.get_mut(usize::from(service)) {
                     *place = Some(watch);
                 }
-                self.look(change, service, towards);
+                if there {
+                    self.longrun_ended(change, service, towards, began, Ok(()));
+                }
             }
             Err(Why::Control(Errno::MFILE | Errno::NFILE)) if change.running() > 1 => {
                 change.put_back(service);
