@@ -363,16 +363,85 @@ fn trial(scenario: &Scenario, scanner: &Suite, n: u32, fault: Fault) -> Result<P
     })
 }
 
+/// Recovery is killed, too: the update at call `first`, the recovery at call `second`, then it is run again.
+fn double_trial(scenario: &Scenario, scanner: &Suite, first: u32, second: u32) -> Result<Point, String> {
+    let world = World::new(scenario, scanner);
+    fault::strike(&world.scratch, &Suite::skeg_fault(), "s6-rc-update", &world.words(), first, Fault::Kill);
+    let words = ["-l".to_owned(), world.scratch.text("live")];
+    let killed = fault::strike(&world.scratch, &Suite::skeg_fault(), "recover", &words, second, Fault::Kill);
+    if killed.code != 137 && killed.code != 0 {
+        return Err(format!("the first recovery: {killed:?}"));
+    }
+    let recovered = world.recover(&Suite::skeg());
+    if recovered.code != 0 {
+        return Err(format!("the second recovery: {recovered:?}"));
+    }
+    let new = world.judge(scenario)?;
+    Ok(match (killed.code, new) {
+        (0, _) => Point::Beyond,
+        (_, true) => Point::New,
+        (_, false) => Point::Old,
+    })
+}
+
+/// Every call of the recovery of an update that was killed before its commit and after it.
+fn enumerate_recovery(scenario: &Scenario, scanner: &Suite) {
+    let calls = count(scenario, scanner);
+    for first in [calls * 2 / 5, calls * 3 / 5] {
+        strike_all(scenario, &format!("recovery after a kill at call {first}"), 1, 400, |n| {
+            double_trial(scenario, scanner, first, n)
+        });
+    }
+}
+
+/// How many calls an update makes that nothing disturbs.
+fn count(scenario: &Scenario, scanner: &Suite) -> u32 {
+    let world = World::new(scenario, scanner);
+    let mut command = world.scratch.command(&Suite::skeg_fault(), "s6-rc-update", &world.words());
+    let (total, done) = fault::count(&world.scratch, &mut command, "s6-rc-update");
+    done.expect(0);
+    assert_eq!(world.judge(scenario), Ok(true), "{}: an update that nothing disturbs", scenario.name);
+    total
+}
+
+/// Tries each call from `first` to `last`, or until ten in a row lie beyond the command's end; tells the counts.
+fn strike_all(
+    scenario: &Scenario,
+    what: &str,
+    first: u32,
+    last: u32,
+    trial: impl Fn(u32) -> Result<Point, String> + Sync,
+) {
+    let (next, old, new) = (AtomicU32::new(first), AtomicUsize::new(0), AtomicUsize::new(0));
+    let beyond = AtomicUsize::new(0);
+    let faults = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Relaxed);
+                    if n > last || beyond.load(Relaxed) >= 10 {
+                        return;
+                    }
+                    match trial(n) {
+                        Ok(Point::Old) => _ = old.fetch_add(1, Relaxed),
+                        Ok(Point::New) => _ = new.fetch_add(1, Relaxed),
+                        Ok(Point::Beyond) => _ = beyond.fetch_add(1, Relaxed),
+                        Err(e) => faults.lock().unwrap().push(format!("call {n}: {e}")),
+                    }
+                }
+            });
+        }
+    });
+    let faults = faults.into_inner().unwrap();
+    let (old, new) = (old.into_inner(), new.into_inner());
+    eprintln!("{}: {what}: {old} old, {new} new, {} wrong", scenario.name, faults.len());
+    assert!(faults.is_empty(), "{}: {what}: {faults:#?}", scenario.name);
+}
+
 /// Every call of a scenario's update.
 fn enumerate(scenario: &Scenario, scanner: &Suite, fault: Fault) {
-    let total = {
-        let world = World::new(scenario, scanner);
-        let mut command = world.scratch.command(&Suite::skeg_fault(), "s6-rc-update", &world.words());
-        let (total, done) = fault::count(&world.scratch, &mut command, "s6-rc-update");
-        done.expect(0);
-        assert_eq!(world.judge(scenario), Ok(true), "{}: an update that nothing disturbs", scenario.name);
-        total
-    };
+    let total = count(scenario, scanner);
     // A part of the calls, for whoever looks into one: SKEG_CALLS=100-120.
     let part = std::env::var("SKEG_CALLS").ok();
     let part = part
@@ -381,35 +450,8 @@ fn enumerate(scenario: &Scenario, scanner: &Suite, fault: Fault) {
         .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     // The number of calls varies a little with what has happened when the command looks.
     let (first, last) = part.unwrap_or((1, total + 20));
-    let (next, old, new) = (AtomicU32::new(first), AtomicUsize::new(0), AtomicUsize::new(0));
-    let faults = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                loop {
-                    let n = next.fetch_add(1, Relaxed);
-                    if n > last {
-                        return;
-                    }
-                    match trial(scenario, scanner, n, fault) {
-                        Ok(Point::Old) => _ = old.fetch_add(1, Relaxed),
-                        Ok(Point::New) => _ = new.fetch_add(1, Relaxed),
-                        Ok(Point::Beyond) => {}
-                        Err(e) => faults.lock().unwrap().push(format!("call {n}: {e}")),
-                    }
-                }
-            });
-        }
-    });
-    let faults = faults.into_inner().unwrap();
-    eprintln!(
-        "{}: {fault:?} at each of {total} calls: {} old, {} new, {} wrong",
-        scenario.name,
-        old.into_inner(),
-        new.into_inner(),
-        faults.len()
-    );
-    assert!(faults.is_empty(), "{}: {:#?}", scenario.name, faults);
+    let what = format!("{fault:?} at each of {total} calls");
+    strike_all(scenario, &what, first, last, |n| trial(scenario, scanner, n, fault));
 }
 
 #[test]
@@ -437,4 +479,9 @@ fn a_kill_at_any_call_on_debians_tree() {
     if let Some(debian) = Suite::debian() {
         enumerate(&SCENARIOS[0], &debian, Fault::Kill);
     }
+}
+
+#[test]
+fn a_kill_at_any_call_of_the_recovery_is_recovered_from() {
+    enumerate_recovery(&SCENARIOS[2], &Suite::skeg());
 }

@@ -210,6 +210,20 @@ impl Generation {
         self.note(c"compiled")
     }
 
+    /// Notes that the image came from elsewhere.
+    pub fn set_compiled(&self, path: &CStr) -> Result<(), LiveError> {
+        if self.compiled()?.as_c() == path {
+            return Ok(());
+        }
+        let made = match fs::symlink(path, &self.dir, c"compiled.new") {
+            Err(Errno::EXIST) => fs::unlink(&self.dir, c"compiled.new")
+                .and_then(|()| fs::symlink(path, &self.dir, c"compiled.new")),
+            other => other,
+        };
+        made.during(Op::Create, What::Note)?;
+        fs::rename(&self.dir, c"compiled.new", &self.dir, c"compiled").during(Op::Rename, What::Note)
+    }
+
     /// The scan directory's path.
     pub fn scandir(&self) -> Result<Path, LiveError> {
         self.note(c"scandir")

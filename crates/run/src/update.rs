@@ -87,6 +87,11 @@ pub fn update(
     request: &Request<'_>,
     tell: &mut Listeners<'_>,
 ) -> Result<Updated, UpdateError> {
+    if plan.old.hash() == plan.new.hash() && plan.stop.is_empty() && plan.start.is_empty() {
+        // The same image: only where it came from may be another.
+        live.generation().set_compiled(request.compiled)?;
+        return Ok(Updated::Switched(Outcome::default()));
+    }
     let number = live.generation().number();
     let next = number.checked_add(1).ok_or(LiveError::BadState)?;
     let names = Names::read(live.generation(), &plan.old)?;

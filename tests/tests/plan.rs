@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: ISC
+//! `skeg diff`, `plan`, `apply`, `install` from outside: what they print, what they do, what they leave alone.
+
+use harness::tree::Scanner;
+use harness::{Scratch, Suite};
+
+/// A tree with a scanner; two source trees and their images; everything of `a` up.
+struct World {
+    scratch: Scratch,
+    _scanner: Scanner,
+}
+
+fn service(scratch: &Scratch, tree: &str, name: &str, files: &[(&str, &str)]) {
+    for (file, content) in files {
+        scratch.file(format!("{tree}/{name}/{file}"), content);
+    }
+}
+
+fn longrun(scratch: &Scratch, tree: &str, name: &str, run: &str, more: &[(&str, &str)]) {
+    service(scratch, tree, name, &[("type", "longrun\n"), ("run", run)]);
+    service(scratch, tree, name, more);
+}
+
+const SLEEP: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+impl World {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let skeg = Suite::skeg();
+        for (tree, run, finish) in [
+            ("a", SLEEP, "#!/bin/sh\nexit 0\n"),
+            ("b", "#!/bin/sh\nexec sleep 2000\n", "#!/bin/sh\nexit 1\n"),
+        ] {
+            longrun(&scratch, tree, "lan", run, &[]);
+            longrun(&scratch, tree, "web", SLEEP, &[("dependencies.d/lan", "")]);
+            longrun(&scratch, tree, "dns", SLEEP, &[("finish", finish)]);
+            longrun(&scratch, tree, "ntp", SLEEP, &[]);
+        }
+        longrun(&scratch, "a", "gone", SLEEP, &[]);
+        longrun(&scratch, "b", "vpn", SLEEP, &[]);
+        service(&scratch, "b", "ntp", &[("dependencies.d/vpn", "")]);
+        for tree in ["a", "b"] {
+            let words = [scratch.text(&format!("{tree}.img")), scratch.text(tree)];
+            scratch.run(&skeg, "s6-rc-compile", &words).expect(0);
+        }
+        let scanner = Scanner::start(&scratch, &skeg);
+        let live = scratch.text("live");
+        let words = ["-c", &scratch.text("a.img"), "-l", &live, &scratch.text("scan")];
+        scratch.run(&skeg, "s6-rc-init", &words).expect(0);
+        scratch
+            .run(&skeg, "s6-rc", &["-l", &live, "-u", "change", "lan", "web", "dns", "ntp", "gone"])
+            .expect(0);
+        Self { scratch, _scanner: scanner }
+    }
+
+    /// Runs a verb on the live directory.
+    fn run(&self, verb: &str, words: &[&str]) -> harness::Done {
+        let live = self.scratch.text("live");
+        self.scratch.run(&Suite::skeg(), verb, &[&["-l", &live], words].concat())
+    }
+
+    fn pid(&self, name: &str) -> u32 {
+        harness::status::Status::read(&self.scratch.at("scan").join(name)).map_or(0, |s| s.pid)
+    }
+}
+
+const PLAN: [&str; 7] = [
+    "in place dns: its finish changed, line 2; from its next start on",
+    "restart  lan: its run file changed, line 2",
+    "restart  web: it depends on lan, whose run file changed, line 2",
+    "start    lan: it was up before",
+    "start    vpn: ntp, which is up, depends on it now",
+    "start    web: it was up before",
+    "stop     gone: the new image does not have it",
+];
+
+#[test]
+fn a_plan_is_shown_saved_and_performed_exactly_once() {
+    let world = World::new();
+    let before = ["dns", "ntp", "lan"].map(|name| world.pid(name));
+    let shown = world.run("plan", &["-o", "saved", "b.img"]).expect(0);
+    assert_eq!(shown.lines(), PLAN);
+    assert_eq!(["dns", "ntp", "lan"].map(|name| world.pid(name)), before, "a plan changes nothing");
+    let json = world.run("plan", &["--json", "b.img"]).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["steps"].as_array().unwrap().len(), PLAN.len());
+    world.run("apply", &["saved"]).expect(0);
+    let after = ["dns", "ntp", "lan"].map(|name| world.pid(name));
+    assert_eq!((after[0], after[1]), (before[0], before[1]), "what had no reason to restart lives on");
+    assert_ne!(after[2], before[2]);
+    let up = world.run("s6-rc", &["-a", "list"]).expect(0).lines();
+    assert_eq!(up, ["dns", "lan", "ntp", "vpn", "web"]);
+    world.run("apply", &["saved"]).expect(7);
+    assert_eq!(world.run("plan", &["b"]).expect(0).lines(), ["nothing stops, nothing starts"]);
+}
+
+#[test]
+fn a_plan_is_refused_when_other_services_are_up_or_the_image_is_another() {
+    let world = World::new();
+    world.run("plan", &["-o", "saved", "b.img"]).expect(0);
+    world.run("s6-rc", &["-d", "change", "ntp"]).expect(0);
+    let refused = world.run("apply", &["saved"]).expect(7);
+    assert!(refused.err.contains("other services are up"), "{}", refused.err);
+    world.run("plan", &["-o", "saved", "b.img"]).expect(0);
+    std::fs::copy(world.scratch.at("a.img"), world.scratch.at("b.img")).unwrap();
+    world.run("apply", &["saved"]).expect(7);
+    assert!(world.scratch.at("live/image").exists());
+}
+
+#[test]
+fn a_definition_that_waits_is_used_by_the_next_start() {
+    let world = World::new();
+    let finish = |which: &str| world.scratch.read(format!("scan/dns/{which}/finish"));
+    world.run("apply", &["b"]).expect(0);
+    assert_eq!(
+        (finish("current"), finish("next")),
+        ("#!/bin/sh\nexit 0\n".into(), "#!/bin/sh\nexit 1\n".into())
+    );
+    world.run("s6-rc", &["-d", "change", "dns"]).expect(0);
+    world.run("s6-rc", &["-u", "change", "dns"]).expect(0);
+    assert_eq!(finish("current"), "#!/bin/sh\nexit 1\n");
+    assert!(!world.scratch.at("scan/dns/next").exists());
+}
+
+#[test]
+fn a_diff_compares_any_two() {
+    let world = World::new();
+    let expected = [
+        "+vpn: longrun",
+        "-gone",
+        "~dns: changed file finish, line 2",
+        "~lan: changed file run, line 2",
+        "~ntp: added dependency vpn",
+    ];
+    for pair in [["a", "b"], ["a.img", "b"], ["a", "b.img"], ["live", "b.img"]] {
+        assert_eq!(world.run("diff", &pair).expect(1).lines(), expected, "{pair:?}");
+    }
+    assert_eq!(world.run("diff", &["b"]).expect(1).lines(), expected);
+    world.run("diff", &["a", "live"]).expect(0);
+    let service = harness::tree::Service::at(world.scratch.at("scan/ntp"));
+    service.control(b"d");
+    service.must("down", |s| s.down() && !s.want_up);
+    let said = world.run("diff", &["a"]).expect(1).lines();
+    assert_eq!(said, ["!ntp: recorded up, but its supervisor wants it down"]);
+}
+
+#[test]
+fn an_install_keeps_the_previous_image_and_can_go_back() {
+    let world = World::new();
+    let (skeg, scratch) = (Suite::skeg(), &world.scratch);
+    scratch.folder("data");
+    let install = |words: &[&str]| scratch.run(&skeg, "install", &[&["-d", "data"], words].concat());
+    let is = |link: &str, image: &str| {
+        std::fs::read(scratch.at("data").join(link)).ok() == std::fs::read(scratch.at(image)).ok()
+    };
+    install(&["--back"]).expect(1);
+    install(&["a.img"]).expect(0);
+    assert!(is("current", "a.img"));
+    install(&["b.img"]).expect(0);
+    assert!(is("current", "b.img") && is("previous", "a.img"));
+    install(&["b.img"]).expect(0);
+    assert!(is("previous", "a.img"), "the same image again is no install");
+    scratch.file("broken", "no image");
+    install(&["broken"]).expect(4);
+    assert!(is("current", "b.img"));
+    install(&["--back"]).expect(0);
+    assert!(is("current", "a.img"));
+    assert_eq!(std::fs::read_dir(scratch.at("data/images")).unwrap().count(), 2);
+}
