@@ -210,11 +210,12 @@ fn prepare(what: &Spawn<'_>, lock: Option<i32>) -> Result<()> {
     if let Some(directory) = what.directory {
         crate::fs::fchdir(directory)?;
     }
-    // First all out of the way, above each target, then each to its place: no order of targets can hurt.
+    // First all out of the way, above each target (most are), then each to its place: no order of targets can hurt.
     let above = what.fds.iter().map(|(_, to)| to + 1).max().unwrap_or(0).max(3);
     let mut moved = [-1i32; MAX_FDS];
     for ((from, _), place) in what.fds.iter().zip(&mut moved) {
-        *place = duplicate(*from, above)?;
+        let number = crate::AsRawFd::as_raw_fd(from);
+        *place = if number >= above { number } else { duplicate(*from, above)? };
     }
     for ((_, to), from) in what.fds.iter().zip(moved) {
         place_at(from, *to)?;

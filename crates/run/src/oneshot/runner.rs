@@ -151,7 +151,8 @@ impl Runner {
     /// Whether to end.
     fn take_signals(&mut self) -> bool {
         let mut over = false;
-        while let Ok(Some(info)) = signal::next_signal(self.signals.as_fd()) {
+        // One a turn: the epoll tells when there are more.
+        if let Ok(Some(info)) = signal::next_signal(self.signals.as_fd()) {
             match info.signal {
                 number::TERM | number::INT => over = true,
                 number::HUP => {
@@ -160,7 +161,9 @@ impl Runner {
                 _ => {}
             }
         }
-        while let Ok(Some(death)) = process::reap(Who::Any) {
+        while self.slots.iter().any(|s| s.pid != 0)
+            && let Ok(Some(death)) = process::reap(Who::Any)
+        {
             self.bury(death);
         }
         over
