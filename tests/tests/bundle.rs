@@ -115,3 +115,45 @@ fn a_format_upgrade_takes_the_same_services_and_no_others() {
     assert!(said.contains("'c'"), "{said}");
     case.run("s6-rc-format-upgrade", &["-l", &live, "relative"]).expect(100);
 }
+
+/// A file system of a test's own, mounted for as long as this lives.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn mount(words: &[&str], at: &std::path::Path) {
+        let done = std::process::Command::new("mount").args(words).arg(at).status().unwrap();
+        assert!(done.success(), "mount {words:?}");
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn the_edit_of_an_image_on_a_read_only_file_system_is_kept_in_the_live_directory() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("left out: only root can mount");
+    }
+    let case = Case::new();
+    let root = case.scratch.folder("root");
+    Mounted::mount(&["-t", "tmpfs", "none"], &root);
+    let mounted = Mounted(root.clone());
+    std::fs::copy(case.scratch.at("image"), root.join("image")).unwrap();
+    Mounted::mount(&["-o", "remount,ro"], &root);
+    let scanner = Scanner::start(&case.scratch, &case.suite);
+    let (live, image) = (case.scratch.text("live"), case.scratch.text("root/image"));
+    let scan = scanner.dir.display().to_string();
+    case.run("s6-rc-init", &["-c", &image, "-l", &live, &scan]).expect(0);
+    assert!(std::fs::symlink_metadata(case.scratch.at("live/image")).unwrap().is_symlink());
+    case.run("s6-rc-bundle", &["-c", &image, "add", "mine", "b"]).expect(111);
+    case.run("s6-rc-bundle", &["-l", &live, "add", "mine", "b"]).expect(0);
+    case.run("s6-rc", &["-l", &live, "start", "mine"]).expect(0);
+    assert_eq!(case.run("s6-rc", &["-l", &live, "-a", "-e", "list"]).expect(0).lines(), ["b"]);
+    case.run("s6-rc-update", &["-l", &live, &image]).expect(0);
+    case.run("s6-rc-db", &["-l", &live, "type", "mine"]).expect(3);
+    drop(scanner);
+    drop(mounted);
+}

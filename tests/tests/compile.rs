@@ -193,7 +193,7 @@ fn keep_going_leaves_out_what_is_broken_and_what_needs_it() {
     tree.oneshot("good", &[]).oneshot("bad", &["nothing"]).oneshot("needs-bad", &["bad", "good"]);
     tree.oneshot("wants-bad", &["good"])
         .file("wants-bad/wants.d/bad", "")
-        .bundle("all", &["good", "needs-bad"]);
+        .bundle("all", &["good", "needs-bad", "none"]);
     tree.file("worse/type", "oneshot\n").oneshot("needs-worse", &["worse"]);
     let done = tree.compile(&["--keep-going"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");

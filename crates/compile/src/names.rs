@@ -154,7 +154,14 @@ impl Names {
         } else {
             Bytes::new()
         };
+        let broken = self.is_broken(number);
         self.fault(true, number, "", name.line, what, &name.name, &near);
+        if what == What::Undefined && self.kind(number) == Type::Bundle && !broken {
+            // A bundle can do without one of its services, if the compiler is to go on.
+            if let Some(d) = self.definitions.get_mut(number as usize) {
+                d.broken = false;
+            }
+        }
         if let Some(fault) = self.faults.last_mut() {
             fault.file = path;
         }
