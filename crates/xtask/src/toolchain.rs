@@ -34,7 +34,8 @@ pub const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.
 pub const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 
 /// Flags of every way; those that the targets need to link at all stand in `.cargo/config.toml`.
-const FLAGS: &str = "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 -Clink-arg=--no-eh-frame-hdr";
+const FLAGS: &str =
+    "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all";
 /// What `.cargo/config.toml` says of musl targets: flags from the environment take its place.
 const MUSL: &str = "-Clink-self-contained=no -Crelocation-model=static -Ctarget-feature=+crt-static";
 /// The same for the host's own target: our `_start` instead of the C library's, and no library.

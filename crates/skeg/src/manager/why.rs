@@ -77,7 +77,7 @@ fn causes(opened: &Opened, facts: &Facts<'_>, service: u16) -> Vec<u16> {
             causes.push(at);
         }
     }
-    causes.sort_unstable();
+    db::sort::sort(&mut causes, |a, b| a < b);
     causes
 }
 
