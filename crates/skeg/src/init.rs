@@ -82,6 +82,8 @@ const SCAN: &CStr = c"/run/service";
 const LIVE: &CStr = c"/run/s6-rc";
 /// What process 1 and its helpers tell each other.
 const NOTES: &CStr = c"/run/skeg";
+/// The process that brings the services up, while it does.
+const STARTING: &CStr = c"/run/skeg/starting";
 /// The environment variable with the time when the kernel handed over, in milliseconds since it started.
 const HANDOVER: &[u8] = b"SKEG_HANDOVER";
 
@@ -271,6 +273,13 @@ fn make_directory(path: &CStr, mode: u32) -> sys::Result<()> {
         Err(Errno::EXIST) => Ok(()),
         other => other,
     }
+}
+
+/// Makes one of the notes; `EEXIST` when it is there.
+fn note(path: &CStr, text: &[u8]) -> sys::Result<()> {
+    let _ = make_directory(NOTES, 0o755);
+    let file = sys::fs::open(CWD, path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o644)?;
+    sys::fs::write_all(file, text)
 }
 
 /// What the scanner runs, by name: for a signal, at its end, and when it can't go on.

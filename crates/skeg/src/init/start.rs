@@ -197,7 +197,12 @@ fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>) -> u8 {
     let words = [c"s6-rc", c"-b", c"-l", LIVE, c"-u", c"--times", c"change", bundle.as_c()];
     let code = match run(program, &words, handover()) {
         // Each service has its own time; what has none may take for ever, as in the reference.
-        Ok(pid) => wait_for(pid, Millis(u64::MAX)).unwrap_or(256),
+        Ok(pid) => {
+            let _ = super::note(super::STARTING, text::Digits::decimal(u64::from(pid)).as_bytes());
+            let code = wait_for(pid, Millis(u64::MAX)).unwrap_or(256);
+            let _ = sys::fs::unlink(CWD, super::STARTING);
+            code
+        }
         Err(errno) => {
             say(&[b"can't run ", program.to_bytes(), b": ", words::errno(errno)]);
             return SYSTEM;

@@ -110,7 +110,7 @@ pub fn main(call: &mut Call) -> u8 {
         say(&[b"init-stop: the signal's name is missing or unknown"]);
         return USAGE;
     };
-    match note(what) {
+    match super::note(WANTED, name(what)) {
         // A second request: the first one is on its way.
         Err(Errno::EXIST) => return 0,
         Err(errno) => say(&[b"can't write ", WANTED.to_bytes(), b": ", words::errno(errno)]),
@@ -118,6 +118,7 @@ pub fn main(call: &mut Call) -> u8 {
     }
     say(&[b"stopping all services (", name(what), b")"]);
     let start = monotonic();
+    interrupt_start();
     stop_services();
     let mut line = text::Line::<64>::new();
     line.put(b"services stopped in ").seconds(monotonic().0.saturating_sub(start.0));
@@ -128,10 +129,14 @@ pub fn main(call: &mut Call) -> u8 {
     the_end(what)
 }
 
-fn note(what: Machine) -> sys::Result<()> {
-    let _ = super::make_directory(NOTES, 0o755);
-    let file = sys::fs::open(CWD, WANTED, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o644)?;
-    sys::fs::write_all(file, name(what))
+/// A start that is under way begins nothing more: a machine that hangs while it starts can be stopped.
+fn interrupt_start() {
+    let mut digits = [0; 16];
+    let read = sys::fs::open_read(CWD, super::STARTING).and_then(|f| sys::fs::read_full(f, &mut digits));
+    let pid = text::parse_u64(digits.get(..read.unwrap_or(0)).unwrap_or_default());
+    if let Some(pid) = pid.ok().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1) {
+        let _ = sys::signal::kill(pid, number::TERM);
+    }
 }
 
 /// All services down, the essential ones too, within the time of the command line.
