@@ -46,7 +46,7 @@ pub static APPLETS: &[Applet] = &[
 ];
 
 const SVSCANCTL_HELP: &str = "\
-usage: s6-svscanctl [-zabhitqnN] SCANDIR
+usage: s6-svscanctl [-zabhitqnNR] SCANDIR
 
 Sends commands to the s6-svscan that runs on SCANDIR, in the order given:
   -z  collect dead children          -a  scan the directory for new services
@@ -54,6 +54,7 @@ Sends commands to the s6-svscan that runs on SCANDIR, in the order given:
   -n  stop services whose entries are gone (-N: their loggers too)
   -t  stop everything and exit (-q: loggers at once too; -i: as SIGINT)
   -b  exit now, without stopping anything
+  -R  (ours only) become the program file that is in the scanner's place now; services go on untouched
 
 exit codes: 0 sent, 100 wrong usage or no s6-svscan is there, 111 system call failed
 ";
@@ -63,7 +64,7 @@ fn svscanctl(call: &mut Call) -> u8 {
     let mut bytes = heapless::Vec::<u8, 64>::new();
     loop {
         match args.option() {
-            Ok(Some(Arg::Short(letter))) if b"zabhitqnN".contains(&letter) => {
+            Ok(Some(Arg::Short(letter))) if b"zabhitqnNR".contains(&letter) => {
                 if bytes.push(letter).is_err() {
                     return call.misused(&[b"too many commands: at most 64"]);
                 }

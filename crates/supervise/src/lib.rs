@@ -8,6 +8,7 @@
 // Not `forbid`: `sys::shared_struct!` expands to an `unsafe impl` that it has checked itself; nothing else is unsafe.
 #![deny(unsafe_code)]
 
+pub mod again;
 mod files;
 mod keep;
 pub mod machine;
@@ -43,6 +44,10 @@ pub enum What {
     ForkSupervisor,
     /// A program of `.s6-svscan` can't be started.
     SignalProgram,
+    /// The scanner can't become the program that is in its place now; it goes on as it is.
+    Again,
+    /// The program that is in the scanner's place now can't take this table over; the scanner goes on as it is.
+    AgainRefused,
     /// An unknown command byte came.
     UnknownCommand(u8),
     /// A descriptor could not be handed to the scanner: a service would not survive the supervisor's death whole.

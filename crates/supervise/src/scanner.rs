@@ -32,7 +32,7 @@ const PAUSE: Millis = Millis(1_000);
 const OWN_FDS: u64 = 64;
 
 /// Signals that are read, never handled.
-const SIGNALS: Set = Set::of(&[
+pub(crate) const SIGNALS: Set = Set::of(&[
     number::CHLD,
     number::ALRM,
     number::ABRT,
@@ -83,12 +83,13 @@ pub fn run(config: Config<'_>) -> Result<(), ScannerError> {
     fs::chdir(config.directory).map_err(ScannerError::Directory)?;
     let (control, lock) = open_control()?;
     let mask = sys::signal::set_mask(SIGNALS).map_err(ScannerError::Kernel)?;
-    let mut scanner = Scanner::new(config, control, lock, mask).map_err(ScannerError::Kernel)?;
-    let ended = scanner.run();
-    scanner.let_go();
-    let _ = sys::signal::set_disposition(number::PIPE, Disposition::Default);
-    let _ = sys::signal::set_mask(mask);
-    ended.map_err(ScannerError::Kernel)
+    let scanner = Scanner::new(config, control, lock, mask).map_err(ScannerError::Kernel)?;
+    scanner.live()
+}
+
+/// Goes on where a scanner has become this program: see [`crate::again`].
+pub fn resume(handover: OwnedFd, say: Say) -> Result<(), ScannerError> {
+    crate::again::take_over(&handover, say).map_err(ScannerError::Kernel)?.live()
 }
 
 /// The control FIFO and the lock, both made where they are missing.
@@ -117,25 +118,27 @@ fn try_open_control() -> Result<(OwnedFd, OwnedFd), ScannerError> {
 }
 
 /// What belongs to the scanner alone, and is closed in the process that it forks.
-struct Own {
-    control: OwnedFd,
-    /// Only held.
-    _lock: OwnedFd,
+pub(crate) struct Own {
+    pub(crate) control: OwnedFd,
+    pub(crate) lock: OwnedFd,
+    /// The memory file of the table.
+    pub(crate) file: OwnedFd,
     signals: OwnedFd,
 }
 
-struct Scanner {
-    own: Option<Own>,
-    table: Option<Table>,
+/// A scanner at work.
+pub(crate) struct Scanner {
+    pub(crate) own: Option<Own>,
+    pub(crate) table: Option<Table>,
     header: &'static Header,
-    kept: Option<FdTable>,
+    pub(crate) kept: Option<FdTable>,
     socket: Option<OwnedFd>,
     supervisor: Option<u32>,
-    console: Option<OwnedFd>,
+    pub(crate) console: Option<OwnedFd>,
     say: Say,
-    rescan: u32,
-    mask: Set,
-    open_files: Option<Rlimit>,
+    pub(crate) rescan: u32,
+    pub(crate) mask: Set,
+    pub(crate) open_files: Option<Rlimit>,
     born: Millis,
     quick_starts: u32,
     incarnation: u32,
@@ -143,34 +146,54 @@ struct Scanner {
     abort: bool,
 }
 
+/// What one scanner has from another, or has made.
+pub(crate) struct Inherited {
+    pub(crate) control: OwnedFd,
+    pub(crate) lock: OwnedFd,
+    pub(crate) file: OwnedFd,
+    pub(crate) table: Table,
+    pub(crate) kept: FdTable,
+    pub(crate) console: Option<OwnedFd>,
+}
+
 impl Scanner {
     fn new(config: Config<'_>, control: OwnedFd, lock: OwnedFd, mask: Set) -> Result<Self, Errno> {
+        let (table, file) = Table::create(config.capacity)?;
+        let kept = FdTable::new(usize::from(config.capacity) * KINDS)?;
+        clean_up();
+        if let Some(ready) = config.ready {
+            let _ = fs::write_all(&ready, b"\n");
+        }
+        table.header()?.ask(Wish::Scan);
+        let open_files = raise_limit(config.capacity);
+        let own = Inherited { control, lock, file, table, kept, console: config.console };
+        Self::with(own, config.say, config.rescan, mask, open_files)
+    }
+
+    /// A scanner of these parts, without a supervisor yet. Its signals must be blocked already.
+    pub(crate) fn with(
+        parts: Inherited,
+        say: Say,
+        rescan: u32,
+        mask: Set,
+        open_files: Option<Rlimit>,
+    ) -> Result<Self, Errno> {
         let signals = sys::signal::signalfd(SIGNALS)?;
         sys::signal::set_disposition(number::PIPE, Disposition::Ignore)?;
         if sys::process::pid() != 1 {
             sys::process::set_child_subreaper()?;
         }
-        let (table, file) = Table::create(config.capacity)?;
-        // The mapping keeps the memory alive.
-        drop(file);
-        let kept = FdTable::new(usize::from(config.capacity) * KINDS)?;
-        let header = table.header()?;
-        clean_up();
-        if let Some(ready) = config.ready {
-            let _ = fs::write_all(&ready, b"\n");
-        }
-        header.ask(Wish::Scan);
         Ok(Self {
-            own: Some(Own { control, _lock: lock, signals }),
-            header,
-            open_files: raise_limit(config.capacity),
-            table: Some(table),
-            kept: Some(kept),
+            own: Some(Own { control: parts.control, lock: parts.lock, file: parts.file, signals }),
+            header: parts.table.header()?,
+            open_files,
+            table: Some(parts.table),
+            kept: Some(parts.kept),
             socket: None,
             supervisor: None,
-            console: config.console,
-            say: config.say,
-            rescan: config.rescan,
+            console: parts.console,
+            say,
+            rescan,
             mask,
             born: Millis(0),
             quick_starts: 0,
@@ -179,7 +202,25 @@ impl Scanner {
         })
     }
 
-    fn note(&self, what: What, name: &[u8], errno: Option<Errno>) {
+    /// From the first supervisor to the end of the tree.
+    fn live(mut self) -> Result<(), ScannerError> {
+        let ended = self.run();
+        self.let_go();
+        let _ = sys::signal::set_disposition(number::PIPE, Disposition::Default);
+        let _ = sys::signal::set_mask(self.mask);
+        ended.map_err(ScannerError::Kernel)
+    }
+
+    /// Kills the supervisor, which another one will follow, and takes all that it has sent.
+    pub(crate) fn drop_supervisor(&mut self) {
+        let Some(pid) = self.supervisor.take() else { return };
+        let _ = sys::signal::kill(pid as i32, number::KILL);
+        let _ = sys::process::wait(Who::Pid(pid));
+        self.take_messages();
+        self.socket = None;
+    }
+
+    pub(crate) fn note(&self, what: What, name: &[u8], errno: Option<Errno>) {
         (self.say)(&Note { what, name, errno });
     }
 
@@ -347,6 +388,7 @@ impl Scanner {
             b't' | b'i' => self.end(Ending::Term),
             b'q' => self.end(Ending::Quit),
             b'b' => self.abort = true,
+            b'R' => self.again(),
             other => self.note(What::UnknownCommand(other), b"", None),
         }
         self.poke();

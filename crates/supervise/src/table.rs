@@ -255,6 +255,15 @@ impl Table {
         Ok((table, file))
     }
 
+    /// The table in a memory file that another program of this layout has made.
+    pub fn open(file: &OwnedFd, capacity: u16) -> Result<Self> {
+        let bytes = Self::slots_at(capacity) + usize::from(capacity) * size_of::<Slot>();
+        if sys::fs::fstat(file)?.st_size as u64 != bytes as u64 {
+            return Err(sys::Errno::INVAL);
+        }
+        Ok(Self { memory: SharedMemory::map(file, bytes)?, capacity })
+    }
+
     /// After the two columns of 4 bytes a service.
     fn slots_at(capacity: u16) -> usize {
         (PIDS + usize::from(capacity) * 8).next_multiple_of(64)

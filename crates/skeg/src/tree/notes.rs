@@ -46,6 +46,8 @@ fn phrase(what: What, detail: &mut Digits) -> (&'static [u8], &'static [u8]) {
         }
         What::ForkSupervisor => (b"can't start the supervisor", b"; trying again in a second"),
         What::SignalProgram => (b"can't run it", b"; doing what the signal does by itself"),
+        What::Again => (b"can't execute the scanner's program anew", b"; going on as before"),
+        What::AgainRefused => (b"the new program can't take over", b"; going on as before"),
         What::UnknownCommand(byte) => {
             *detail = Digits::decimal(u64::from(byte));
             (b"unknown command byte ", b"")

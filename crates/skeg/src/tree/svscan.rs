@@ -47,11 +47,14 @@ struct Options {
     ready: Option<OwnedFd>,
     console: Option<OwnedFd>,
     dir: &'static CStr,
+    /// What a scanner that has become this program hands over.
+    resume: Option<OwnedFd>,
 }
 
 fn parse(call: &Call) -> Result<Options, u8> {
     let mut args = call.args();
-    let mut options = Options { max: DEFAULT_MAX, rescan: 0, ready: None, console: None, dir: c"" };
+    let mut options =
+        Options { max: DEFAULT_MAX, rescan: 0, ready: None, console: None, dir: c"", resume: None };
     while let Some(arg) = args.option().map_err(|e| call.refuse(e))? {
         match arg {
             Arg::Short(b'c' | b'C') | Arg::Long(b"services-max") => {
@@ -70,6 +73,16 @@ fn parse(call: &Call) -> Result<Options, u8> {
             Arg::Short(b'X') | Arg::Long(b"console-holder") => {
                 let number = call.number(&mut args, b"descriptor", u32::MAX)?;
                 options.console = Some(inherited(call, number)?);
+            }
+            // These two are between scanners: the layout's number, and where the handover is.
+            Arg::Long(b"can-resume") => {
+                let layout = call.number(&mut args, b"layout", u32::MAX)?;
+                return Err(u8::from(layout != supervise::again::LAYOUT));
+            }
+            Arg::Long(b"resume") => {
+                let number = call.number(&mut args, b"descriptor", u32::MAX)?;
+                options.resume = Some(inherited(call, number)?);
+                return Ok(options);
             }
             other => return Err(call.unknown(other)),
         }
@@ -91,6 +104,9 @@ pub fn main(call: &mut Call) -> u8 {
         Err(code) => return code,
     };
     let directory = options.dir;
+    if let Some(handover) = options.resume {
+        return ended(call, directory, supervise::scanner::resume(handover, notes::say_scanner));
+    }
     let config = Config {
         directory,
         capacity: u16::try_from(options.max).unwrap_or(MAX_SERVICES),
@@ -99,7 +115,11 @@ pub fn main(call: &mut Call) -> u8 {
         console: options.console,
         say: notes::say_scanner,
     };
-    match supervise::scanner::run(config) {
+    ended(call, directory, supervise::scanner::run(config))
+}
+
+fn ended(call: &Call, directory: &CStr, how: Result<(), ScannerError>) -> u8 {
+    match how {
         Ok(()) => finish(call),
         Err(ScannerError::Directory(e)) => call.failed(&[b"enter ", directory.to_bytes()], e),
         Err(ScannerError::ControlDirectory(e)) => {
