@@ -168,7 +168,7 @@ fn peak(world: &World, suite: &Suite) -> Outcome<f64> {
     let group = Group::new()?;
     let tree = Tree::start(world, suite, Some(&group))?;
     tree.init(world, Shape::Independent(1000))?;
-    let before = group.used()?;
+    let before = group.settled()?;
     group.reset();
     tree.up()?;
     let peak = group.peak()?;
@@ -182,7 +182,7 @@ fn with_services(world: &World, suite: &Suite, services: usize) -> Outcome<(f64,
     let tree = Tree::start(world, suite, Some(&group))?;
     tree.init(world, Shape::Longruns(services))?;
     tree.up()?;
-    let used = group.used()?;
+    let used = group.settled()?;
     let anonymous = anonymous(&tree.overseers())?;
     tree.stop()?;
     Ok((used, anonymous))
@@ -191,7 +191,7 @@ fn with_services(world: &World, suite: &Suite, services: usize) -> Outcome<(f64,
 fn unsupervised(world: &World, services: usize) -> Outcome<f64> {
     let group = Group::new()?;
     let _services = Services::start(world, &group, services)?;
-    group.used()
+    group.settled()
 }
 
 fn a_service(world: &World, suite: &Suite) -> Outcome<f64> {

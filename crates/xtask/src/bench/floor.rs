@@ -7,6 +7,7 @@ use crate::command::Outcome;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RawDir, fsync, mkdirat, mknodat, openat, renameat, symlinkat,
 };
+use std::io::BufRead;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -81,7 +82,7 @@ pub fn process(world: &World, times: u32) -> Outcome<Duration> {
 /// Starts the scripts of the oneshots, so many at once, and the longruns, and waits for the scripts.
 pub fn starts(world: &World, shape: Shape, at_once: usize) -> Outcome<Duration> {
     let (ends, waits) = (world.scratch.path().join("ends"), world.scratch.path().join("waits"));
-    let mut services = Services(Vec::new());
+    let mut services = Started(Vec::new());
     let mut running: std::collections::VecDeque<Child> = std::collections::VecDeque::new();
     let start = Instant::now();
     for _ in 0..shape.longruns() {
@@ -101,6 +102,20 @@ pub fn starts(world: &World, shape: Shape, at_once: usize) -> Outcome<Duration> 
     Ok(start.elapsed())
 }
 
+/// Children that are killed when the measurement is over.
+struct Started(Vec<Child>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+        }
+        for child in &mut self.0 {
+            let _ = child.wait();
+        }
+    }
+}
+
 fn spawn(path: &Path) -> Outcome<Child> {
     let mut command = Command::new(path);
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
@@ -108,21 +123,28 @@ fn spawn(path: &Path) -> Outcome<Child> {
 }
 
 /// Services without a supervisor; they end with this value.
-pub struct Services(Vec<Child>);
+pub struct Services {
+    shell: Child,
+    pids: Vec<u32>,
+}
+
+/// A member of the group starts them, so that the kernel counts all of what they take to the group.
+const START_ALL: &str =
+    "echo $$ > \"$0\"; n=0; while [ $n -lt $2 ]; do \"$1\" & echo $!; n=$((n + 1)); done; echo all; wait";
 
 impl Services {
     /// Starts so many as members of a group.
     pub fn start(world: &World, group: &super::memory::Group, count: usize) -> Outcome<Self> {
         let waits = world.scratch.path().join("waits");
-        let mut services = Self(Vec::new());
-        for _ in 0..count {
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(group.members()).arg(&waits);
-            services.0.push(command.spawn().map_err(|e| e.to_string())?);
-        }
-        // The last one has become a member when its program has changed.
-        for child in &services.0 {
-            let exe = format!("/proc/{}/exe", child.id());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", START_ALL]).arg(group.members()).arg(&waits).arg(count.to_string());
+        let mut shell = command.stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        let lines = shell.stdout.take().map(|out| std::io::BufReader::new(out).lines());
+        let pids = lines.into_iter().flatten().map_while(|line| line.ok()?.parse().ok()).collect();
+        let services = Self { shell, pids };
+        // The last one is what it shall be when its program has changed.
+        for pid in &services.pids {
+            let exe = format!("/proc/{pid}/exe");
             while std::fs::read_link(&exe).is_ok_and(|path| path != waits) {
                 std::thread::sleep(Duration::from_micros(200));
             }
@@ -133,12 +155,8 @@ impl Services {
 
 impl Drop for Services {
     fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-        }
-        for child in &mut self.0 {
-            let _ = child.wait();
-        }
+        self.pids.iter().for_each(|pid| super::tree::kill(*pid));
+        let _ = self.shell.wait();
     }
 }
 

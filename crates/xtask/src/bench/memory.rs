@@ -29,6 +29,12 @@ impl Group {
         self.folder.join("cgroup.procs")
     }
 
+    /// KiB in use once what has just ended is really gone: the kernel gives its memory back a little later.
+    pub fn settled(&self) -> Outcome<f64> {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        self.used()
+    }
+
     /// KiB in use now.
     pub fn used(&self) -> Outcome<f64> {
         self.read(if self.second { "memory.current" } else { "memory.usage_in_bytes" })

@@ -25,7 +25,8 @@ Measures skeg, the floor of each figure, and the s6-rc-* and s6-* programs found
   --runs N        measure each so often and print the median   (default: 5; the long figures once)
   FIGURE          only figures whose name begins so
 
-The binary is target/dist/ARCH/skeg, or what the variable SKEG names.
+The binary is target/dist/ARCH/skeg, or what the variable SKEG names. On a machine that has other work,
+`chrt -r 10 cargo xtask bench …` measures ahead of it. Memory needs root and a memory control group.
 ";
 
 /// What is measured where.

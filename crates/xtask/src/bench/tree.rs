@@ -124,7 +124,8 @@ impl Drop for Tree<'_> {
     }
 }
 
-fn kill(pid: u32) {
+/// SIGKILL.
+pub fn kill(pid: u32) {
     use rustix::process::{Pid, Signal, kill_process};
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, Signal::KILL);
