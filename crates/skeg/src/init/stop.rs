@@ -6,7 +6,7 @@
 //! the scanner to stop the tree; the scanner's `finish` does the rest. Should the scanner not get there, `init-stop` does it.
 
 use super::say::{self, say};
-use super::{LIVE, NOTES, SCAN, own_program, read_options};
+use super::{LIVE, SCAN, own_program, read_options};
 use crate::applet::{Call, SYSTEM, USAGE};
 use crate::words;
 use ::init::{cmdline, power};
