@@ -171,6 +171,14 @@ impl Service {
         last.expect("a status that was read")
     }
 
+    /// Whether its supervisor has read all commands. (An end for reading is opened, and nothing is read.)
+    pub fn has_read_all(&self) -> bool {
+        let path = self.dir.join("supervise/control");
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, Mode::empty());
+        fd.is_ok_and(|fd| rustix::io::ioctl_fionread(&fd) == Ok(0))
+    }
+
     /// Writes bytes into its control FIFO.
     #[track_caller]
     pub fn control(&self, bytes: &[u8]) {

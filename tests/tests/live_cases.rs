@@ -22,6 +22,12 @@ fn play_all(cast: &Cast) {
     let found = in_parallel(threads, &cases, |case| play(cast, case));
     let mut failed = 0;
     for (case, faults) in cases.iter().zip(found).filter(|(_, faults)| !faults.is_empty()) {
+        // Some definitions allow 400 ms to become ready: too little on a machine that does other things, too.
+        println!("{}, together with others: {}", name(case), faults.join("; "));
+        let faults = play(cast, case);
+        if faults.is_empty() {
+            continue;
+        }
         failed += 1;
         println!("{}", name(case));
         faults.iter().take(6).for_each(|fault| println!("    {fault}"));

@@ -183,6 +183,34 @@ pub(crate) fn settle(
     Ok(live.states().write_back()?)
 }
 
+/// Longruns that a command left on their way, because it was killed or its time was over: their supervisors know.
+/// With `write` the state file is told; a oneshot's state is its runner's business.
+pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(), LiveError> {
+    let longruns = image.db().longruns();
+    let on_its_way = |state: State| matches!(state.phase, Phase::Starting | Phase::Stopping);
+    if !live.states().iter().take(longruns).any(on_its_way) {
+        return Ok(());
+    }
+    let names = Names::read(live.generation(), image.db())?;
+    for service in 0..longruns {
+        let state = live.states().get(service);
+        let Some(id) = names.id(service).filter(|_| on_its_way(state)) else { continue };
+        let directory = ServiceDir::open(live.locked().sv(), id)?;
+        let up = tree::Status::read(directory.dir()).is_ok_and(|status| is_up(&status, state));
+        let settled = if up { State::UP } else { State::DOWN };
+        match write {
+            true => live.states_mut().set(service, settled)?,
+            false => live.states_mut().note(service, settled),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a longrun counts as up, by what its supervisor says and what was recorded.
+const fn is_up(status: &tree::Status, recorded: State) -> bool {
+    status.wanted_up && (recorded.is_up() || status.pid != 0)
+}
+
 /// What the supervisor of a longrun says; its `down` file is made to agree.
 ///
 /// One that is wanted up counts as down, so that it is told to go up: a command that was to stop it may still be on its

@@ -14,7 +14,7 @@ use core::cmp::Reverse;
 use core::mem::MaybeUninit;
 use engine::{Change, Ended, Graph, Image, Rules, Script, Set, Step, Towards};
 use live::{Live, State};
-use sys::event::{Epoll, Event, EventFlags};
+use sys::event::{Epoll, Event, EventFlags, PollFd, PollFlags, poll};
 use sys::process::{self, Resource};
 use sys::signal::{self, number};
 use sys::time::{Millis, monotonic, monotonic_nanos};
@@ -66,6 +66,8 @@ pub struct Session<'a> {
     watches: Vec<Option<Watch>>,
     deadlines: BinaryHeap<Reverse<(Millis, u16)>>,
     running: Vec<Running>,
+    /// Longruns that did not come up and have been told to stop.
+    leaving: Vec<Watch>,
     note: &'a mut dyn FnMut(Note),
 }
 
@@ -97,6 +99,7 @@ impl<'a> Session<'a> {
             watches,
             deadlines: BinaryHeap::new(),
             running: Vec::new(),
+            leaving: Vec::new(),
             note,
         })
     }
@@ -144,7 +147,28 @@ impl<'a> Session<'a> {
         }
         outcome.failures = change.failures();
         self.let_go();
+        self.see_off();
         Ok(outcome)
+    }
+
+    /// Waits a moment for those that have been told to stop: a next command must not take a process for up that is
+    /// about to end.
+    fn see_off(&mut self) {
+        /// Longer than a process takes to end by SIGTERM; one that does not listen is not waited for.
+        const MOMENT: u64 = 1_000;
+        let end = Millis(monotonic().0 + MOMENT);
+        loop {
+            self.leaving.retain_mut(|watch| matches!(watch.progress(), Progress::Waiting));
+            let left = end.0.saturating_sub(monotonic().0);
+            if self.leaving.is_empty() || left == 0 {
+                break;
+            }
+            let watched = self.leaving.iter().map(|w| PollFd::from_borrowed_fd(w.as_fd(), PollFlags::IN));
+            if poll(&mut watched.collect::<Vec<_>>(), Some(Millis(left))).is_err() {
+                break;
+            }
+        }
+        self.leaving.clear();
     }
 
     /// Forgets what is still under way; the descriptors are closed, the listeners taken away.
@@ -173,9 +197,13 @@ impl<'a> Session<'a> {
         let timeout = self.image.timeout(service, towards);
         let deadline = (timeout != 0).then(|| Millis(monotonic().0 + u64::from(timeout)));
         let notifies = self.image.file(service, b"notification-fd").is_some();
-        let begun = self
-            .directory(service)
-            .map_err(|e| if e == Errno::NOENT { Why::NotSupervised } else { Why::Control(e) })
+        // Until it has arrived, all that is known is that it is on its way: should this command be killed, the next one
+        // asks the supervisor.
+        let way = if towards == Towards::Up { State::STARTING } else { State::STOPPING };
+        let noted = self.live.states_mut().set(usize::from(service), way).map_err(Why::State);
+        let begun = noted
+            .and_then(|()| self.directory(service).map_err(Why::Control))
+            .map_err(|why| if matches!(why, Why::Control(Errno::NOENT)) { Why::NotSupervised } else { why })
             .and_then(|dir| Watch::begin(dir, (service, &self.names), towards, notifies, deadline))
             .and_then(|watch| {
                 let added = self.epoll.add(&watch, u64::from(service), EventFlags::IN);
@@ -197,6 +225,7 @@ impl<'a> Session<'a> {
             }
             Err(Why::Control(Errno::MFILE | Errno::NFILE)) if change.running() > 1 => {
                 change.put_back(service);
+                self.set_back(service, towards);
                 return false;
             }
             Err(why) => {
@@ -237,13 +266,34 @@ impl<'a> Session<'a> {
             *place = None;
         }
         let how = how.and_then(|()| self.settle_longrun(service, towards));
-        if how.is_err()
-            && let Ok(directory) = self.directory(service)
-        {
-            // A service that did not come up must not stay half-way; one that did not go down has had it already.
-            let _ = send(&directory, b"d");
+        if let (Err(why), Towards::Up) = (&how, towards) {
+            self.tell_to_stop(service, matches!(why, Why::Interrupted));
+        }
+        // Where the kernel failed us, the `d` may have been heeded or not: only the supervisor knows. A failed start has
+        // been followed by one.
+        let unknown = |why: &Why| towards == Towards::Down && matches!(why, Why::Control(_) | Why::State(_));
+        if how.as_ref().is_err_and(|why| !unknown(why)) {
+            self.set_back(service, towards);
         }
         self.ended(change, service, towards, began, how);
+    }
+
+    /// A service that did not come up must not stay half-way.
+    fn tell_to_stop(&mut self, service: u16, in_a_hurry: bool) {
+        let Ok(directory) = self.directory(service) else { return };
+        match Watch::begin(directory, (service, &self.names), Towards::Down, false, None) {
+            Ok(watch) if !in_a_hurry && !watch.is_there() => self.leaving.push(watch),
+            Ok(_) => {}
+            Err(_) => {
+                let _ = self.directory(service).map(|directory| send(&directory, b"d"));
+            }
+        }
+    }
+
+    /// A transition that has not happened: the state of before. What can't be written says that it is on its way.
+    fn set_back(&mut self, service: u16, towards: Towards) {
+        let state = if towards == Towards::Up { State::DOWN } else { State::UP };
+        let _ = self.live.states_mut().set(usize::from(service), state);
     }
 
     /// The `down` file and the state of a longrun that has arrived.

@@ -28,6 +28,14 @@ pub fn open(name: &'static [u8], path: &CStr, access: Access, wait: Wait) -> Res
         locked = crate::update::finish(name, path, locked, wait)?;
     }
     let mut live = locked.live().map_err(complain)?;
+    let bytes = live.image();
+    let checked = if access == Access::Change { Db::check(bytes) } else { Db::open(bytes) };
+    let db = checked.map_err(|e| corrupt(name, &[path.to_bytes(), b"/image"], e))?;
+    live.belongs(&db.hash()).map_err(complain)?;
+    let image = Image::new(db);
+    if access != Access::Look {
+        run::recover::ask_longruns(&mut live, &image, access == Access::Change).map_err(complain)?;
+    }
     if access == Access::Change && is_unsettled(&live) {
         refuse_nested(name, path)?;
         // Said because it may take as long as a script does.
@@ -36,11 +44,7 @@ pub fn open(name: &'static [u8], path: &CStr, access: Access, wait: Wait) -> Res
             return Err(complain(e));
         }
     }
-    let bytes = live.image();
-    let checked = if access == Access::Change { Db::check(bytes) } else { Db::open(bytes) };
-    let db = checked.map_err(|e| corrupt(name, &[path.to_bytes(), b"/image"], e))?;
-    live.belongs(&db.hash()).map_err(complain)?;
-    Ok(Opened { live, image: Image::new(db) })
+    Ok(Opened { live, image })
 }
 
 /// A script of a transition that waits for the lock would wait for its own command for ever.
