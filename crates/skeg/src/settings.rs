@@ -64,13 +64,15 @@ struct Service<'a> {
 
 impl Service<'_> {
     /// Says which setting can't be applied and why; the exit code.
+    #[inline(never)]
     fn refuse(self, setting: &[u8], why: &[&[u8]]) -> u8 {
         self.say(&[b"can't apply ", setting, b": "], why, b"")
     }
 
     /// As [`Self::refuse`], for an error of the kernel.
-    fn failed(self, setting: &[u8], what: &[&[u8]], errno: Errno) -> u8 {
-        self.say(&[b"can't apply ", setting, b": "], what, words::errno(errno))
+    #[inline(never)]
+    fn failed(self, setting: &[u8], what: &[u8], object: &[u8], errno: Errno) -> u8 {
+        self.say(&[b"can't apply ", setting, b": "], &[what, object], words::errno(errno))
     }
 
     /// `service 'NAME': WHAT WHY: HOW`
@@ -103,7 +105,7 @@ fn script(call: &Call) -> Result<(&'static CStr, sys::start::Strings), u8> {
 
 /// The bytes of the script.
 fn read_settings(service: Service<'_>, script: &CStr) -> Result<Vec<u8>, u8> {
-    read_file(script).map_err(|e| service.failed(b"its settings", &[script.to_bytes()], e))
+    read_file(script).map_err(|e| service.failed(b"its settings", script.to_bytes(), b"", e))
 }
 
 /// Bytes of a file that is read as a whole: far above any passwd file of a device.
@@ -162,14 +164,15 @@ fn start(
         cgroup::join(service, wanted)?;
     }
     if let Some(score) = settings.oom_score {
-        set_oom_score(score).map_err(|e| service.failed(b"oom-score", &[b"/proc/self/oom_score_adj"], e))?;
+        set_oom_score(score)
+            .map_err(|e| service.failed(b"oom-score", b"/proc/self/oom_score_adj", b"", e))?;
     }
     for limit in &settings.limits {
         set_limit(limit)
-            .map_err(|e| service.failed(b"rlimits", &[limit_name(limit.resource).as_bytes()], e))?;
+            .map_err(|e| service.failed(b"rlimits", limit_name(limit.resource).as_bytes(), b"", e))?;
     }
     if let Some(nice) = settings.nice {
-        sys::credentials::set_nice(nice).map_err(|e| service.failed(b"nice", &[b"setpriority"], e))?;
+        sys::credentials::set_nice(nice).map_err(|e| service.failed(b"nice", b"setpriority", b"", e))?;
     }
     if let Some(mask) = settings.umask {
         sys::process::umask(mask);
@@ -177,7 +180,7 @@ fn start(
     identity.take(service)?;
     if settings.no_new_privs {
         sys::credentials::set_no_new_privileges()
-            .map_err(|e| service.failed(b"no-new-privs", &[b"prctl"], e))?;
+            .map_err(|e| service.failed(b"no-new-privs", b"prctl", b"", e))?;
     }
     Err(program.become_it(service))
 }

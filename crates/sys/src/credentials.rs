@@ -23,12 +23,19 @@ pub fn set_group(group: u32) -> Result<()> {
 
 /// Sets the supplementary groups.
 #[doc(alias = "setgroups")]
-pub fn set_groups(groups: &[Gid]) -> Result<()> {
-    call!(rustix::thread::set_thread_groups(groups))
+pub fn set_groups(groups: &[u32]) -> Result<()> {
+    crate::fault::enter()?;
+    let at = groups.as_ptr().expose_provenance();
+    // SAFETY: the kernel reads that many numbers of 32 bits there.
+    unsafe { raw::syscall6(SETGROUPS, groups.len(), at, 0, 0, 0, 0) }?;
+    Ok(())
 }
 
-/// A group id, as [`set_groups`] takes it.
-pub use rustix::fs::Gid as Group;
+// 32-bit ARM's first setgroups takes numbers of 16 bits.
+#[cfg(not(target_arch = "arm"))]
+const SETGROUPS: u32 = raw::nr::__NR_setgroups;
+#[cfg(target_arch = "arm")]
+const SETGROUPS: u32 = raw::nr::__NR_setgroups32;
 
 /// Sets the nice value, -20 (first) to 19 (last).
 #[doc(alias = "setpriority")]

@@ -7,7 +7,7 @@ use core::ffi::CStr;
 use source::process::host::{Account, find_account, find_group, groups_of, parse_id};
 use source::process::{Settings, User, capability_name};
 use sys::Errno;
-use sys::credentials::{self, Group};
+use sys::credentials;
 
 const PASSWD: &CStr = c"/etc/passwd";
 const GROUP: &CStr = c"/etc/group";
@@ -16,7 +16,7 @@ const GROUP: &CStr = c"/etc/group";
 pub struct Identity {
     /// User and group.
     user: Option<(u32, u32)>,
-    groups: Option<Vec<Group>>,
+    groups: Option<Vec<u32>>,
     capabilities: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Identity {
         // A device may do without them as long as numbers say it all.
         let read = |setting: &[u8], path: &CStr| match read_file(path) {
             Err(Errno::NOENT) => Ok(Vec::new()),
-            other => other.map_err(|e| service.failed(setting, &[path.to_bytes()], e)),
+            other => other.map_err(|e| service.failed(setting, path.to_bytes(), b"", e)),
         };
         let groups = read(b"groups", GROUP)?;
         if let Some(user) = &settings.user {
@@ -39,13 +39,13 @@ impl Identity {
             identity.user = Some(ids(service, user, account, &groups)?);
             if settings.groups.is_none() {
                 let name = account.map_or(user.user, |a| a.name);
-                identity.groups = Some(groups_of(&groups, name).map(Group::from_raw).collect());
+                identity.groups = Some(groups_of(&groups, name));
             }
         }
         if let Some(names) = &settings.groups {
             let mut list = Vec::new();
             for name in names {
-                list.push(Group::from_raw(group_id(service, b"groups", name, &groups)?));
+                list.push(group_id(service, b"groups", name, &groups)?);
             }
             identity.groups = Some(list);
         }
@@ -57,17 +57,17 @@ impl Identity {
         if let Some(set) = self.capabilities {
             bound(service, set)?;
             credentials::set_keep_capabilities(true)
-                .map_err(|e| service.failed(b"capabilities", &[b"prctl"], e))?;
+                .map_err(|e| service.failed(b"capabilities", b"prctl", b"", e))?;
         }
         if let Some(groups) = &self.groups {
-            credentials::set_groups(groups).map_err(|e| service.failed(b"groups", &[b"setgroups"], e))?;
+            credentials::set_groups(groups).map_err(|e| service.failed(b"groups", b"setgroups", b"", e))?;
         }
         if let Some((user, group)) = self.user {
-            credentials::set_group(group).map_err(|e| service.failed(b"user", &[b"setresgid"], e))?;
-            credentials::set_user(user).map_err(|e| service.failed(b"user", &[b"setresuid"], e))?;
+            credentials::set_group(group).map_err(|e| service.failed(b"user", b"setresgid", b"", e))?;
+            credentials::set_user(user).map_err(|e| service.failed(b"user", b"setresuid", b"", e))?;
         }
         match self.capabilities {
-            Some(set) => keep(set).map_err(|e| service.failed(b"capabilities", &[b"capset"], e)),
+            Some(set) => keep(set).map_err(|e| service.failed(b"capabilities", b"capset", b"", e)),
             None => Ok(()),
         }
     }
@@ -125,7 +125,7 @@ fn bound(service: Service<'_>, set: u64) -> Result<(), u8> {
         if credentials::is_in_bounding_set(capability) == Ok(true) {
             let name = capability_name(capability).as_bytes();
             credentials::drop_from_bounding_set(capability)
-                .map_err(|e| service.failed(b"capabilities", &[b"give up ", name], e))?;
+                .map_err(|e| service.failed(b"capabilities", b"give up ", name, e))?;
         }
     }
     Ok(())

@@ -41,15 +41,22 @@ impl Program {
     /// The user's script, called `name`, with the arguments that the generated one was given.
     pub fn script(script: &CStr, name: &'static CStr, arguments: Strings) -> Self {
         let path = own_script(script).unwrap_or_default();
-        let words =
-            [Word::new(name)].into_iter().chain(arguments.map(Word::new)).chain([Word::END]).collect();
+        let mut words = Vec::from([Word::new(name)]);
+        for word in arguments {
+            words.push(Word::new(word));
+        }
+        words.push(Word::END);
         Self { name: keep(path.as_bytes()), words }
     }
 
     /// The service's command.
     pub fn command(command: &[&[u8]]) -> Self {
         let name = keep(command.first().copied().unwrap_or_default());
-        let words = command.iter().map(|word| Word::new(keep(word))).chain([Word::END]).collect();
+        let mut words = Vec::new();
+        for word in command {
+            words.push(Word::new(keep(word)));
+        }
+        words.push(Word::END);
         Self { name, words }
     }
 

@@ -50,12 +50,14 @@ pub fn find_group(groups: &[u8], name: &[u8]) -> Option<u32> {
 }
 
 /// The groups that list this user as a member.
-pub fn groups_of<'a>(groups: &'a [u8], user: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
-    groups
-        .split(|b| *b == b'\n')
-        .filter_map(group)
-        .filter(move |(_, _, members)| members.split(|b| *b == b',').any(|m| m == user))
-        .map(|(_, id, _)| id)
+pub fn groups_of(groups: &[u8], user: &[u8]) -> Vec<u32> {
+    let mut found = Vec::new();
+    for (_, id, members) in groups.split(|b| *b == b'\n').filter_map(group) {
+        if members.split(|b| *b == b',').any(|m| m == user) {
+            found.push(id);
+        }
+    }
+    found
 }
 
 /// Where the cgroup2 hierarchy is mounted, from /proc/self/mountinfo: its own root if any mount shows it.
@@ -114,7 +116,7 @@ mod tests {
         assert_eq!(find_group(GROUP, b"video"), Some(44));
         assert_eq!(find_group(GROUP, b"999"), Some(999));
         assert_eq!(find_group(GROUP, b"nobody"), None);
-        assert_eq!(groups_of(GROUP, b"www").collect::<Vec<_>>(), [44, 46]);
+        assert_eq!(groups_of(GROUP, b"www"), [44, 46]);
     }
 
     #[test]
