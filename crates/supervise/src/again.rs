@@ -4,7 +4,7 @@
 //! On the control byte `R` it asks the new program whether it knows the table's layout (a child that says so by its exit code), kills
 //! the supervisor (which may die at any time), and executes the new program with all that it keeps: the table, and
 //! each descriptor, by its number, in a memory file. The services notice nothing. If anything fails, the scanner goes on as it is.
-//! Limits: the answer must come within [`PATIENCE`]; meanwhile the scanner does nothing else.
+//! Limits: the answer must come within two seconds; meanwhile the scanner does nothing else.
 
 use crate::keep::KINDS;
 use crate::scanner::{Inherited, SIGNALS, Scanner};
