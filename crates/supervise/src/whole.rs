@@ -92,6 +92,8 @@ impl Supervisor {
                 Phase::Free => {}
                 Phase::Setup => self.release(index, slot),
                 Phase::Resting => {
+                    // What the other one was about to give up, or to begin with.
+                    self.drop_supervision(index);
                     let mut core = slot.core();
                     core.deadline = tick();
                     slot.commit(&core);
