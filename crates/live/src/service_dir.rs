@@ -213,6 +213,15 @@ fn replace_link(dir: BorrowedFd<'_>, target: &CStr, name: &CStr, aside: &CStr) -
     fs::rename(dir, aside, dir, name).during(Op::Rename, What::ServiceDir)
 }
 
+/// Whether something is there: only `ENOENT` says that it is not.
+fn is_there(looked: sys::Result<()>) -> Result<bool, LiveError> {
+    match looked {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(e) => Err(LiveError::Sys(Op::Read, What::ServiceDir, e)),
+    }
+}
+
 /// Who moves `current`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Supervisor {
@@ -253,8 +262,8 @@ impl ServiceDir {
     }
 
     /// Whether this version's directory is there.
-    pub fn has_version(&self, generation: u32) -> bool {
-        fs::access(&self.dir, &version_name(generation), 0).is_ok()
+    pub fn has_version(&self, generation: u32) -> Result<bool, LiveError> {
+        is_there(fs::access(&self.dir, &version_name(generation), 0))
     }
 
     /// Makes this version the one in use: at the next start, or `at_once`. Doing it twice changes nothing.
@@ -337,10 +346,10 @@ impl ServiceDir {
         let ours = fs::readlink(&self.dir, name, &mut buf)
             .is_ok_and(|t| t == target_of(name).unwrap_or_default().as_bytes());
         let exists = |dir: &[u8]| {
-            let path = Path::from_pieces(&[dir, b"/", name.to_bytes()]).unwrap_or_default();
-            fs::lstat(&self.dir, &path).is_ok()
+            let path = Path::from_pieces(&[dir, b"/", name.to_bytes()]).during(Op::Read, What::ServiceDir)?;
+            is_there(fs::lstat(&self.dir, &path).map(|_| ()))
         };
-        if !ours || exists(b"current") || exists(b"next") {
+        if !ours || exists(b"current")? || exists(b"next")? {
             return Ok(());
         }
         fs::unlink(&self.dir, name).during(Op::Remove, What::ServiceDir)

@@ -86,7 +86,7 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
             continue;
         };
         let directory = ServiceDir::open(live.locked().sv(), id)?;
-        if !directory.has_version(number) || directory.current()? == Some(number) {
+        if !directory.has_version(number)? || directory.current()? == Some(number) {
             continue;
         }
         let up = live.states().get(service.index()).is_up();
@@ -100,7 +100,7 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
 }
 
 /// Removes what neither the definition in use nor the next one needs.
-fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveError> {
+pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveError> {
     for (service, id) in names.iter().enumerate() {
         let Some(id) = id.filter(|_| may_differ(forward, service)) else { continue };
         let directory = ServiceDir::open(live.locked().sv(), id)?;

@@ -5,7 +5,7 @@
 //! Before an update's commit it leads back, after it forward. What was wanted up is brought up; a oneshot whose script
 //! was cut short is run again. The states of longruns are asked from their supervisors.
 
-use crate::forward::{Forward, go_forward};
+use crate::forward::{Forward, go_forward, tidy};
 use crate::init::{self, InitError};
 use crate::note::{Note, Outcome, RunError};
 use crate::oneshot::client::quiet_scripts;
@@ -80,12 +80,24 @@ pub fn recover(
         None => {
             // A journal that was never put in force intended nothing.
             Journal::remove_new(locked.sv())?;
-            Ok(Recovered::Nothing)
+            clean(locked).map(|()| Recovered::Nothing)
         }
         Some(Journal::Init(_)) => finish_init(locked, deadline),
         Some(Journal::Update(update)) => finish_update(locked, &update, deadline, tell),
         Some(Journal::Change(change)) => finish_change(locked, &change, deadline, tell),
     }
+}
+
+/// Removes versions that no start will use: a start that failed may have left one.
+fn clean(locked: Locked) -> Result<(), RecoverError> {
+    let live = match locked.live() {
+        Err(LiveError::Absent) => return Ok(()),
+        other => other?,
+    };
+    let image = image_of(&live)?;
+    let names = Names::read(live.generation(), image.db())?;
+    let forward = Forward { image: &image, plan: None, deadline: None, scripts: DEFAULT_SCRIPTS };
+    Ok(tidy(&live, &forward, &names)?)
 }
 
 fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, RecoverError> {

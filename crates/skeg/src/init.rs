@@ -12,6 +12,7 @@
 mod say;
 mod start;
 mod stop;
+mod trial;
 
 use crate::applet::{Applet, Call, SYSTEM, USAGE};
 use ::init::cmdline::{self, Options};

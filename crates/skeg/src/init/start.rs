@@ -6,6 +6,7 @@
 
 use super::say::{self, say};
 use super::stop::wait_for;
+use super::trial::Trial;
 use super::{LIVE, NOTES, SCAN, handover, offer_shell, own_program, read_options, run};
 use crate::applet::{Call, SYSTEM};
 use crate::words;
@@ -48,9 +49,15 @@ pub fn main(_: &mut Call) -> u8 {
     }
     let data = options.data.and_then(mount_data);
     let Ok(program) = own_program() else { return fail(&options) };
+    let mut trial = data.and_then(Trial::begin);
     for candidate in candidates(&options, data) {
         if initialise(&candidate, &program, &options) {
-            return bring_up(&candidate, &program, &options);
+            let limit = trial.as_ref().map_or(Millis(u64::MAX), |trial| trial.limit);
+            let code = bring_up(&candidate, &program, &options, limit);
+            return judge(trial, code);
+        }
+        if let Some(trial) = trial.take_if(|_| candidate.as_bytes().ends_with(b"/current")) {
+            trial.failed();
         }
     }
     say(&[
@@ -60,6 +67,20 @@ pub fn main(_: &mut Call) -> u8 {
         ROOT[1].to_bytes(),
     ]);
     fail(&options)
+}
+
+/// Ends a trial; after one that failed the machine starts again, with the previous image.
+fn judge(trial: Option<Trial>, code: u8) -> u8 {
+    match trial {
+        Some(trial) if code == 0 => trial.passed(),
+        Some(trial) => {
+            trial.failed();
+            // Process 1 stops what there is and restarts the machine.
+            let _ = sys::signal::kill(1, sys::signal::number::TERM);
+        }
+        None => {}
+    }
+    code
 }
 
 /// Waits until the scanner reads its control FIFO.
@@ -191,7 +212,7 @@ fn check(bytes: &[u8], bundle: &[u8]) -> Result<(), &'static [u8]> {
 }
 
 /// Brings the bundle up; the exit code.
-fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>) -> u8 {
+fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>, limit: Millis) -> u8 {
     let bundle = CBuf::<256>::from_pieces(&[options.bundle]).unwrap_or_default();
     let start = monotonic();
     let words = [c"s6-rc", c"-b", c"-l", LIVE, c"-u", c"--times", c"change", bundle.as_c()];
@@ -199,7 +220,7 @@ fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>) -> u8 {
         // Each service has its own time; what has none may take for ever, as in the reference.
         Ok(pid) => {
             let _ = super::note(super::STARTING, text::Digits::decimal(u64::from(pid)).as_bytes());
-            let code = wait_for(pid, Millis(u64::MAX)).unwrap_or(256);
+            let code = wait_for(pid, limit).unwrap_or(256);
             let _ = sys::fs::unlink(CWD, super::STARTING);
             code
         }
