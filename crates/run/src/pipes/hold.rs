@@ -4,7 +4,7 @@
 //! The holder may be killed, too, and its supervisor waits up to a second before it starts it again. For that time there is
 //! the keeper: a child of the holder that has the same pipes open and does nothing. When its holder has died it waits until
 //! another holder says, by taking the lock, that it has opened every pipe again by its path, and then it ends.
-//! At most [`GRACE`] after its holder's death it ends in any case.
+//! It ends, too, when the supervisor does not want the holder up any more, and at most [`GRACE`] after its holder's death.
 
 use super::{FIFO, HELD, MAX_PIPES, SOCKET};
 use heapless::Vec;
@@ -255,10 +255,18 @@ fn keep(pipes: &mut Pipes, holder: &OwnedFd) -> ! {
         }
     }
     let end = monotonic().0.saturating_add(GRACE.0);
-    while monotonic().0 < end && !is_held_again() {
+    while monotonic().0 < end && !is_held_again() && is_wanted() {
         let _ = poll(&mut [], Some(LOOK));
     }
     process::exit(0)
+}
+
+/// Whether the holder's supervisor wants it up: one that is stopped while it is being started again can't say goodbye.
+fn is_wanted() -> bool {
+    match live::tree::Status::read(CWD) {
+        Ok(status) => status.wanted_up,
+        Err(e) => e != Errno::NOENT,
+    }
 }
 
 /// Whether another holder has every pipe open.
