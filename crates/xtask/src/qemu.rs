@@ -169,8 +169,10 @@ pub fn start(arch: &Arch, images: &Images, how: &Run) -> Outcome<Guest> {
         append.push_str(" root=/dev/vda rootfstype=squashfs ro rootwait");
     }
     let drives: Vec<_> = root.chain(how.drives.iter().cloned()).enumerate().collect();
-    // Memory-mapped devices get the last slot first, and the kernel names them in the order of the slots.
-    let drives: Vec<_> = if machine.bus == "pci" { drives } else { drives.into_iter().rev().collect() };
+    // Memory-mapped devices get the last slot first; Arm's kernels name them in the order of the slots, so the other
+    // way round.
+    let arm = matches!(arch.name, "aarch64" | "armv7");
+    let drives: Vec<_> = if arm { drives.into_iter().rev().collect() } else { drives };
     for (number, (file, read_only)) in drives {
         let read_only = if read_only { ",readonly=on" } else { "" };
         command
