@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: ISC
+//! Bad input and bad weather: option values, long names, many services, a scan directory that vanishes, a file system that
+//! is full or read-only, no descriptor left. Each gives a clear error, and a live state that is still true.
+
+use harness::process::run_for;
+use harness::wait::must;
+use harness::{Done, Scanner, Scratch, Suite};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+/// Options that take a number, by applet, with the operands that follow. `@` stands for a path that is not there.
+const NUMBERS: &[(&str, &[&str], &[&str])] = &[
+    ("s6-rc", &["-v", "-t", "-n"], &["-l", "@", "list"]),
+    ("s6-rc-init", &["-t"], &["-c", "@", "-l", "@", "@"]),
+    ("s6-rc-update", &["-v", "-t"], &["-l", "@", "@"]),
+    ("s6-rc-compile", &["-v"], &["@", "@"]),
+    ("s6-rc-dryrun", &["-v", "-t"], &["true"]),
+    ("s6-svc", &["-T"], &["-u", "@"]),
+    ("s6-svwait", &["-t"], &["-u", "@"]),
+    ("s6-svscan", &["-t", "-d", "-X"], &["@"]),
+];
+
+/// Options that take a path or word.
+const PATHS: &[(&str, &[&str], &[&str])] = &[
+    ("s6-rc", &["-l"], &["list"]),
+    ("s6-rc-init", &["-l", "-c"], &["@"]),
+    ("s6-rc-update", &["-l", "-f"], &["@"]),
+    ("s6-rc-db", &["-c", "-l"], &["check"]),
+    ("s6-svstat", &["-o"], &["@"]),
+    ("s6-svc", &["-w", "-s"], &["@"]),
+    ("status", &["-l"], &[]),
+    ("why", &["-l"], &["x"]),
+];
+
+fn values() -> Vec<OsString> {
+    let text =
+        ["", "x", "-1", "4294967296", "99999999999999999999999999", "1x", " 1", "0x10", "1e3", "\u{663}"];
+    let mut all: Vec<OsString> = text.iter().map(OsString::from).collect();
+    all.push(OsStr::from_bytes(b"\xff\xfe").to_owned());
+    all.push(OsString::from("9".repeat(5000)));
+    all
+}
+
+/// Runs an applet up to a deadline that nothing here should come near to.
+fn run(scratch: &Scratch, applet: &str, words: &[OsString]) -> Done {
+    run_for(&mut scratch.command(&Suite::skeg(), applet, words), Duration::from_secs(20))
+}
+
+/// It failed by itself, with a message in one piece.
+fn refused(done: &Done) -> bool {
+    (1..128).contains(&done.code) && !done.err.trim().is_empty()
+}
+
+fn operands(scratch: &Scratch, list: &[&str]) -> Vec<OsString> {
+    list.iter().map(|w| if *w == "@" { scratch.at("nowhere/x").into_os_string() } else { w.into() }).collect()
+}
+
+#[test]
+fn a_bad_value_is_refused_with_a_message() {
+    let scratch = Scratch::new();
+    let mut wrong = Vec::new();
+    for (applet, options, rest) in NUMBERS.iter().chain(PATHS) {
+        for option in *options {
+            // No value at all.
+            let done = run(&scratch, applet, &[OsString::from(option)]);
+            if !refused(&done) {
+                wrong.push(format!("{applet} {option}: {} {:?}", done.code, done.err));
+            }
+            for value in values() {
+                let mut words = vec![OsString::from(option), value.clone()];
+                words.extend(operands(&scratch, rest));
+                let done = run(&scratch, applet, &words);
+                if !refused(&done) {
+                    wrong.push(format!(
+                        "{applet} {option} {value:.30?}: {} {:?} {:?}",
+                        done.code, done.out, done.err
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_unknown_option_is_a_wrong_usage_and_help_is_there() {
+    let scratch = Scratch::new();
+    let listed = scratch.run(&Suite::skeg(), "--help", &[] as &[&str]).expect(0).out;
+    let applets: Vec<&str> = listed
+        .lines()
+        .filter_map(|l| l.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|name| {
+            !matches!(*name, "init" | "poweroff" | "reboot" | "halt") && !name.starts_with("init-")
+        })
+        .collect();
+    assert!(applets.len() > 15, "{applets:?}");
+    let mut wrong = Vec::new();
+    for applet in applets {
+        let done = run(&scratch, applet, &["--help".into()]);
+        if done.code != 0 || done.out.len() < 20 {
+            wrong.push(format!("{applet} --help: {} {:?}", done.code, done.out));
+        }
+        if applet.starts_with("s6rc-") || matches!(applet, "s6-svok" | "s6-supervise") {
+            continue; // internal, or without options: the word is a path
+        }
+        let done = run(&scratch, applet, &["--nonsense".into()]);
+        if !refused(&done) {
+            wrong.push(format!("{applet} --nonsense: {} {:?}", done.code, done.err));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn sleeper(scratch: &Scratch, name: &str) {
+    scratch.file(format!("src/{name}/type"), "longrun\n");
+    scratch.file(format!("src/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+}
+
+fn compile(scratch: &Scratch) -> Done {
+    scratch.run(&Suite::skeg(), "s6-rc-compile", &[scratch.text("db"), scratch.text("src")])
+}
+
+#[test]
+fn names_up_to_the_limit_work_and_longer_ones_are_refused() {
+    // The kernel's limit of a name is 255; a scan directory's entry may have 250.
+    for (length, fits) in [(200, true), (250, true), (255, false)] {
+        let scratch = Scratch::new();
+        let name = "n".repeat(length);
+        sleeper(&scratch, &name);
+        let made = compile(&scratch);
+        if !fits && made.code != 0 {
+            assert!(refused(&made), "{made:?}");
+            assert!(!scratch.at("db").exists());
+            continue;
+        }
+        assert_eq!(made.code, 0, "{length}: {}", made.err);
+        let scanner = Scanner::start(&scratch, &Suite::skeg());
+        let words = ["-c", &scratch.text("db"), "-l", &scratch.text("live"), &scratch.text("scan")];
+        let done = scratch.run(&Suite::skeg(), "s6-rc-init", &words);
+        if !fits {
+            assert!(refused(&done), "{done:?}");
+            continue;
+        }
+        done.expect(0);
+        scratch.run(&Suite::skeg(), "s6-rc", &["-l", &scratch.text("live"), "start", &name]).expect(0);
+        scanner.service(&name).must("up", |s| s.up());
+    }
+}
+
+#[test]
+fn more_services_than_the_limit_are_refused_with_the_figure() {
+    let scratch = Scratch::new();
+    for i in 0..8193 {
+        let dir = scratch.folder(format!("src/s{i}"));
+        std::fs::write(dir.join("type"), "oneshot\n").expect("a file");
+        std::fs::write(dir.join("up"), "true\n").expect("a file");
+    }
+    let done = compile(&scratch);
+    assert!(refused(&done), "{done:?}");
+    assert!(done.err.contains("8192") || done.err.contains("8,192"), "{}", done.err);
+    assert!(!scratch.at("db").exists());
+    for i in 5000..8193 {
+        std::fs::remove_dir_all(scratch.at(format!("src/s{i}"))).expect("a directory");
+    }
+    compile(&scratch).expect(0);
+    let listed =
+        scratch.run(&Suite::skeg(), "s6-rc-db", &["-c", &scratch.text("db"), "list", "services"]).expect(0);
+    assert!(listed.out.lines().count() >= 5000);
+}
+
+/// A live tree with one longrun, `a`.
+fn tree() -> (Scratch, Scanner) {
+    let scratch = Scratch::new();
+    sleeper(&scratch, "a");
+    compile(&scratch).expect(0);
+    let scanner = Scanner::start(&scratch, &Suite::skeg());
+    let words = ["-c", &scratch.text("db"), "-l", &scratch.text("live"), &scratch.text("scan")];
+    scratch.run(&Suite::skeg(), "s6-rc-init", &words).expect(0);
+    (scratch, scanner)
+}
+
+fn rc(scratch: &Scratch, words: &[&str]) -> Done {
+    let live = scratch.text("live");
+    scratch.run(&Suite::skeg(), "s6-rc", &[&["-l", &live], words].concat())
+}
+
+#[test]
+fn a_scan_directory_that_vanishes_keeps_what_runs() {
+    let (scratch, scanner) = tree();
+    rc(&scratch, &["start", "a"]).expect(0);
+    let service = harness::tree::Service::at(scratch.at("live/servicedirs/a"));
+    let pid = service.must("up", |s| s.up()).pid;
+    std::fs::rename(scratch.at("scan"), scratch.at("elsewhere")).expect("rename");
+    harness::process::kill(scanner.pid(), rustix::process::Signal::ALARM);
+    let listed = rc(&scratch, &["-a", "list"]).expect(0);
+    assert!(listed.out.lines().any(|l| l == "a"));
+    assert!(service.supervised());
+    assert_eq!(service.status().map(|s| s.pid), Some(pid));
+    rc(&scratch, &["stop", "a"]).expect(0);
+    service.must("down", |s| s.down());
+    std::fs::rename(scratch.at("elsewhere"), scratch.at("scan")).expect("rename");
+    must("the scanner still listens", || harness::tree::listening(&scratch.at("scan/.s6-svscan/control")));
+}
+
+#[test]
+fn init_on_a_missing_scan_directory_or_a_broken_image_leaves_nothing() {
+    let scratch = Scratch::new();
+    sleeper(&scratch, "a");
+    compile(&scratch).expect(0);
+    let nothing = |done: Done| {
+        assert!(refused(&done), "{done:?}");
+        let left = std::fs::read_dir(scratch.path()).expect("a directory").flatten();
+        let left: Vec<_> =
+            left.map(|e| e.file_name()).filter(|n| n.as_bytes().starts_with(b"live")).collect();
+        assert!(left.is_empty(), "left {left:?}");
+    };
+    let init = |image: &str, scan: &str| {
+        let words = ["-c", &scratch.text(image), "-l", &scratch.text("live"), &scratch.text(scan)];
+        scratch.run(&Suite::skeg(), "s6-rc-init", &words)
+    };
+    nothing(init("db", "nowhere"));
+    let whole = std::fs::read(scratch.at("db")).expect("an image");
+    let _scanner = Scanner::start(&scratch, &Suite::skeg());
+    for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
+        scratch.file("broken", &whole[..cut]);
+        nothing(init("broken", "scan"));
+    }
+    nothing(init("src", "scan"));
+    init("db", "scan").expect(0);
+}
+
+#[test]
+fn without_descriptors_a_command_fails_clearly_or_does_its_work() {
+    let (scratch, scanner) = tree();
+    for limit in [3, 4, 6, 8, 12, 16, 24] {
+        let line = format!("ulimit -n {limit}; exec \"$@\"");
+        let skeg = Suite::skeg().binary().display().to_string();
+        for word in ["start", "stop"] {
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", &line, "sh", &skeg, "s6-rc", "-l", &scratch.text("live"), word, "a"]);
+            scratch.mark(&mut command);
+            let done = run_for(&mut command, Duration::from_secs(20));
+            assert!(done.code == 0 || refused(&done), "{limit} descriptors, {word}: {done:?}");
+            let up = rc(&scratch, &["-a", "list"]).expect(0).out.lines().any(|l| l == "a");
+            if done.code == 0 {
+                assert_eq!(up, word == "start", "{limit} descriptors, {word}");
+            }
+            let status = scanner.service("a").status().expect("a status");
+            assert_eq!(
+                status.want_up, up,
+                "{limit} descriptors, {word} ({}): listed up: {up}, {status:?}",
+                done.code
+            );
+        }
+        rc(&scratch, &["stop", "a"]).expect(0);
+    }
+}
