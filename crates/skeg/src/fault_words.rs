@@ -71,6 +71,7 @@ fn what<'a>(fault: &'a Fault, to: &mut Pieces<'a>) {
         What::EmptySource => b"holds no definition",
         What::NoType => b"there is none: it must say oneshot, longrun or bundle",
         What::BadType => return say(to, &[b"'", text, b"' is no type: oneshot, longrun or bundle"]),
+        What::LongName => b"the name is too long: a scan directory takes 250 bytes",
         What::Reserved => {
             return say(to, &[b"'", text, b"': names that begin with s6rc- or s6-rc- are reserved"]);
         }

@@ -32,6 +32,10 @@ pub fn read_source(model: &mut Model, reader: &mut Reader, path: &CStr, index: u
             faults.grave("", What::Reserved, bytes);
             continue;
         }
+        if bytes.len() > NAME_MAX {
+            faults.grave("", What::LongName, bytes);
+            continue;
+        }
         match is_directory(&dir, &name, kind) {
             Ok(false) => continue,
             Ok(true) => {}
@@ -73,6 +77,10 @@ fn is_directory(dir: &OwnedFd, name: &CStr, kind: FileType) -> Result<bool, Errn
         _ => false,
     })
 }
+
+/// The longest name of a service, in bytes: what a scanner takes as an entry of its scan directory, so that it can tell
+/// a logger as `NAME/log`. Init would wait for ever for a longer one.
+pub const NAME_MAX: usize = 250;
 
 /// Whether a name is the compiler's own.
 pub fn is_reserved(name: &[u8]) -> bool {

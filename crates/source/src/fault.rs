@@ -63,6 +63,8 @@ pub enum What {
     BadType,
     /// A name that begins with `s6rc-` or `s6-rc-`.
     Reserved,
+    /// A name of more bytes than a scan directory takes: [`NAME_MAX`](crate::definition::NAME_MAX).
+    LongName,
     /// A name that holds a newline.
     Newline,
     /// No name at all: a slash, a zero byte, too long.
