@@ -33,10 +33,24 @@ pub unsafe fn syscall6(
             in("x3") d, in("x4") e, in("x5") f, options(nostack));
     }
     #[cfg(target_arch = "arm")]
-    // SAFETY: the ARM EABI convention of the kernel (number in r7); the rest is the caller's duty.
+    // SAFETY: the ARM EABI convention of the kernel: number in r7, which Thumb code uses as its frame pointer, so that it is
+    // put aside meanwhile; the rest is the caller's duty.
     unsafe {
-        core::arch::asm!("svc 0", in("r7") number as usize, inlateout("r0") a as isize => value, in("r1") b, in("r2") c,
-            in("r3") d, in("r4") e, in("r5") f, options(nostack));
+        core::arch::asm!(
+            "mov {aside}, r7",
+            "mov r7, {number}",
+            "svc 0",
+            "mov r7, {aside}",
+            aside = out(reg) _,
+            number = in(reg) number,
+            inlateout("r0") a as isize => value,
+            in("r1") b,
+            in("r2") c,
+            in("r3") d,
+            in("r4") e,
+            in("r5") f,
+            options(nostack)
+        );
     }
     #[cfg(target_arch = "riscv64")]
     // SAFETY: the RISC-V convention of the kernel; the rest is the caller's duty.

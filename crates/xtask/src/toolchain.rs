@@ -34,8 +34,10 @@ pub const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.
 pub const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 
 /// Flags of every way; those that the targets need to link at all stand in `.cargo/config.toml`.
-const FLAGS: &str =
-    "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all";
+const FLAGS: &str = "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 \
+    -Cllvm-args=-enable-machine-outliner=always -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all";
+/// Where the library is built too: a panic that nobody could read anyway is one instruction, in the library as well.
+const BUILT_CORE: &str = "-Zunstable-options -Cpanic=immediate-abort";
 /// What `.cargo/config.toml` says of musl targets: flags from the environment take its place.
 const MUSL: &str = "-Clink-self-contained=no -Crelocation-model=static -Ctarget-feature=+crt-static";
 /// The same for the host's own target: our `_start` instead of the C library's, and no library.
@@ -86,12 +88,17 @@ impl Way {
         };
         command.args(["build", "--target", &triple]);
         if self == Self::Debian {
-            command.args(["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"]);
+            let features = "-Zbuild-std-features=compiler-builtins-mem,optimize_for_size";
+            command.args(["-Zbuild-std=core,alloc", features]);
         }
-        let flags = if self == Self::Host { HOST } else { MUSL };
+        let flags = match self {
+            Self::Rustup => MUSL.to_owned(),
+            Self::Debian => format!("{MUSL} {BUILT_CORE}"),
+            Self::Host => HOST.to_owned(),
+        };
         let script = root().join("targets/no-unwind-tables.ld");
         let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-        command.env(variable, format!("{flags} {FLAGS} -Clink-arg=-T{}", script.display()));
+        command.env(variable, format!("{flags} {FLAGS} {} -Clink-arg=-T{}", arch.flags, script.display()));
         command.arg("--target-dir").arg(crate::command::target().join("device").join(self.name()));
         command
     }
