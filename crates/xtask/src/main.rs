@@ -30,7 +30,7 @@ static TASKS: &[Task] = &[
     Task("test", "run everything: what CI runs", test::main),
     Task("setup", "say what the machine lacks, and install it", setup::main),
     Task("dist", "build the device binary for some architectures, with a size report", dist::main),
-    Task("sizes", "the bytes of the built binaries, by crate, held to the budget", dist::sizes),
+    Task("sizes", "the bytes of the built binaries, by crate, beside the budget", dist::sizes),
     Task("check", "imports, licences, headers, format, lints, documentation", check::main),
     Task("bench", "the figures, each beside its floor and another suite's", bench::main),
     Task("qemu", "fetch the kernels and emulators that demo and boot-test need", qemu::main),

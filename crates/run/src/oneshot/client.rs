@@ -115,10 +115,10 @@ pub fn settle_scripts(live: &mut Live, deadline: Option<Millis>) -> core::result
 /// As [`settle_scripts`], also where no state says that a script runs: what a command asked for just before it died
 /// may not have begun yet. For recovery.
 pub fn quiet_scripts(live: &mut Live, deadline: Option<Millis>) -> core::result::Result<(), RunError> {
-    match connect_runner(live, 1).and_then(|mut scripts| scripts.wait_quiet(deadline)) {
-        Err(Errno::TIMEDOUT) => return Err(RunError::Wait(Errno::TIMEDOUT)),
-        // Without a runner no script runs whose end is recorded.
-        Ok(()) | Err(_) => {}
+    // Without a runner no script runs whose end is recorded: only the time that is over is an error.
+    let waited = connect_runner(live, 1).and_then(|mut scripts| scripts.wait_quiet(deadline));
+    if waited == Err(Errno::TIMEDOUT) {
+        return Err(RunError::Wait(Errno::TIMEDOUT));
     }
     Ok(live.states_mut().reread()?)
 }
