@@ -63,7 +63,7 @@ pub enum What {
     BadType,
     /// A name that begins with `s6rc-` or `s6-rc-`.
     Reserved,
-    /// A name of more bytes than a scan directory takes: [`NAME_MAX`](crate::definition::NAME_MAX).
+    /// A name of more bytes than a scan directory takes.
     LongName,
     /// A name that holds a newline.
     Newline,
