@@ -256,3 +256,71 @@ fn without_descriptors_a_command_fails_clearly_or_does_its_work() {
         rc(&scratch, &["stop", "a"]).expect(0);
     }
 }
+
+/// A file system of a test's own; it goes away with this.
+struct Mount(std::path::PathBuf);
+
+impl Mount {
+    /// A tmpfs of this many KiB; none where that is not allowed.
+    fn new(scratch: &Scratch, kib: u32) -> Option<Self> {
+        let at = scratch.folder("small");
+        let size = format!("size={kib}k,nr_inodes=400");
+        let mounted =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at).status();
+        mounted.is_ok_and(|s| s.success()).then_some(Self(at))
+    }
+
+    fn make_read_only(&self) {
+        let done = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
+        assert!(done.is_ok_and(|s| s.success()), "remount");
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_live_directory_on_a_full_file_system_is_refused_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    for i in 0..20 {
+        sleeper(&scratch, &format!("s{i}"));
+    }
+    compile(&scratch).expect(0);
+    let _scanner = Scanner::start(&scratch, &Suite::skeg());
+    let init = |live: &str| {
+        let words = ["-c", &scratch.text("db"), "-l", &scratch.text(live), &scratch.text("scan")];
+        scratch.run(&Suite::skeg(), "s6-rc-init", &words)
+    };
+    for kib in [4, 8, 16, 64] {
+        let Some(mount) = Mount::new(&scratch, kib) else { return println!("left out: no mounts here") };
+        let done = init("small/live");
+        assert!(refused(&done), "{kib} KiB: {done:?}");
+        assert!(done.err.contains("no space left"), "{kib} KiB: {}", done.err);
+        // The lock outlives every live directory.
+        let shared = mount.0.join("live:sv");
+        let left = [&mount.0, &shared].map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+        let left: Vec<_> = left.into_iter().flatten().map(|e| e.file_name()).collect();
+        assert!(left.iter().all(|name| name == "live:sv" || name == "lock"), "{kib} KiB: left {left:?}");
+        let scanned = std::fs::read_dir(scratch.at("scan")).expect("a directory").flatten();
+        let scanned: Vec<_> = scanned.map(|e| e.file_name()).filter(|n| n != ".s6-svscan").collect();
+        assert!(scanned.is_empty(), "{kib} KiB: in the scan directory: {scanned:?}");
+    }
+    init("live").expect(0);
+}
+
+#[test]
+fn a_live_directory_on_a_read_only_file_system_is_refused() {
+    let scratch = Scratch::new();
+    sleeper(&scratch, "a");
+    compile(&scratch).expect(0);
+    let Some(mount) = Mount::new(&scratch, 4096) else { return println!("left out: no mounts here") };
+    mount.make_read_only();
+    let _scanner = Scanner::start(&scratch, &Suite::skeg());
+    let words = ["-c", &scratch.text("db"), "-l", &scratch.text("small/live"), &scratch.text("scan")];
+    let done = scratch.run(&Suite::skeg(), "s6-rc-init", &words);
+    assert!(refused(&done), "{done:?}");
+    assert!(done.err.contains("read-only"), "{}", done.err);
+}

@@ -127,6 +127,7 @@ fn down_signal(s: &Stage) {
     must("the down signal is heard again, and CONT", || {
         s.read("heard") == "USR1\nUSR1\nCONT\n" || s.read("heard") == "USR1\nCONT\nUSR1\n"
     });
+    s.service.must("up, not wanted up", |x| x.up() && !x.want_up);
     s.note_status();
     s.svc("-k");
     events.must("uUdD");
