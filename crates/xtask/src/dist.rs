@@ -17,7 +17,7 @@ pub const CEILING: u64 = 464 * 1024;
 
 const HELP: &str = "\
 cargo xtask dist [--fault] [--way rustup|debian|host] ARCH...
-Builds the device binary: target/dist/ARCH/skeg, static and stripped, at most 256 KiB.
+Builds the device binary: target/dist/ARCH/skeg, static and stripped. The budget is 256 KiB.
 
   ARCH      x86_64, aarch64, armv7, riscv64, or all
   --fault   the variant for tests (target/dist/ARCH/skeg-fault): call n can be made to fail
