@@ -82,3 +82,22 @@ fn a_change_waits_for_the_scripts_of_the_killed_change() {
     tree.cut_short("s6-rc", &["-l", &tree.live(), "-d", "change", "net"]);
     tree.meanwhile("s6-rc", &["-l", &tree.live(), "-u", "change", "net"]);
 }
+
+#[test]
+fn a_script_that_ignores_the_end_of_its_time_is_killed_and_holds_nobody_up() {
+    let tree = Tree::new();
+    tree.scratch.file("three/stuck/type", "oneshot\n");
+    tree.scratch.file("three/stuck/timeout-up", "200\n");
+    tree.scratch.file("three/stuck/up", "sh -c \"trap '' TERM; exec sleep 1000\"");
+    tree.scratch.file("three/net/type", "oneshot\n");
+    tree.scratch.file("three/net/up", "true");
+    let (image, live) = (tree.scratch.text("three.img"), tree.scratch.text("live3"));
+    tree.scratch.run(&tree.skeg, "s6-rc-compile", &[&image, &tree.scratch.text("three")]).expect(0);
+    let init = ["-c", &image, "-l", &live, "-p", "three-", &tree.scratch.text("scan")];
+    tree.scratch.run(&tree.skeg, "s6-rc-init", &init).expect(0);
+    tree.scratch.run(&tree.skeg, "s6-rc", &["-l", &live, "-u", "change", "stuck"]).expect(1);
+    let next = tree.scratch.start(&tree.skeg, "s6-rc", &["-l", &live, "-u", "change", "net"]);
+    next.finish(Duration::from_secs(20)).expect(0);
+    let up = tree.scratch.run(&tree.skeg, "s6-rc", &["-l", &live, "-a", "list"]).expect(0);
+    assert!(up.out.contains("net\n") && !up.out.contains("stuck\n"), "{}", up.out);
+}

@@ -27,6 +27,10 @@ const MAX_WORDS: usize = 4096;
 /// Variables of the environment that are passed on.
 const MAX_VARIABLES: usize = 512;
 
+/// Between the SIGTERM of a script that had its time and its SIGKILL. A script that is left is a script that all later
+/// commands have to wait for, since it may still change what they are about to change.
+const GRACE: Millis = Millis(3_000);
+
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
 
@@ -194,7 +198,7 @@ impl Runner {
     }
 
     fn next_deadline(&self) -> Option<Millis> {
-        self.slots.iter().filter_map(|s| s.deadline).min()
+        self.slots.iter().filter(|s| s.pid != 0).filter_map(|s| s.deadline).min()
     }
 
     fn expire(&mut self) {
@@ -203,10 +207,16 @@ impl Runner {
         }
         let now = monotonic();
         for slot in &mut self.slots {
-            if slot.pid != 0 && slot.deadline.is_some_and(|d| d <= now) {
-                slot.deadline = None;
+            if slot.pid == 0 || slot.deadline.is_none_or(|d| d > now) {
+                continue;
+            }
+            if slot.end.is_none() {
                 slot.end = Some(End::TimedOut);
+                slot.deadline = Some(Millis(now.0 + GRACE.0));
                 end_script(slot.pid);
+            } else {
+                slot.deadline = None;
+                let _ = signal::kill(slot.pid as i32, number::KILL);
             }
         }
     }
