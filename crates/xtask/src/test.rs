@@ -109,7 +109,7 @@ fn build() -> Outcome {
 }
 
 fn host() -> Outcome {
-    run(cargo().args(["test", "--quiet", "--locked"]).env("SKEG_NEED_S6", "1"))
+    run(cargo().args(["test", "--quiet", "--locked", "--no-fail-fast"]).env("SKEG_NEED_S6", "1"))
 }
 
 /// Test programs of the package that drives the binary, as cargo built them.
