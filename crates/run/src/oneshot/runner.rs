@@ -284,7 +284,6 @@ impl Runner {
             // It has timed out and is still there: its place is kept until it has died.
             Some(slot) if slot.pid != 0 => {
                 slot.told = true;
-                slot.end = None;
             }
             _ => {
                 self.slots.swap_remove(at);
