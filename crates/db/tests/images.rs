@@ -89,10 +89,13 @@ fn what_was_written_is_read_back() {
     assert_eq!(db.lookup(b"nothing"), None);
 }
 
+/// Every place is tried; under the interpreter, which is some hundred times slower, one of many.
+const STEP: usize = if cfg!(miri) { 211 } else { 1 };
+
 #[test]
 fn every_flipped_bit_is_noticed_on_opening() {
     let mut image = sample();
-    for bit in 0..image.len() * 8 {
+    for bit in (0..image.len() * 8).step_by(STEP) {
         image[bit / 8] ^= 1 << (bit % 8);
         // The bytes between two sections belong to none of them: only a check looks there.
         assert!(Db::check(&image).is_err(), "bit {bit}");
@@ -106,7 +109,7 @@ fn every_flipped_bit_is_noticed_on_opening() {
 #[test]
 fn every_cut_is_noticed_and_named() {
     let image = sample();
-    for length in 0..image.len() {
+    for length in (0..image.len()).step_by(STEP) {
         let error = Db::open(&image[..length]).err();
         assert!(matches!(error, Some(Corrupt::Truncated(_))), "{length}: {error:?}");
     }
