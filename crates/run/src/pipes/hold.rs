@@ -3,13 +3,15 @@
 //!
 //! The holder may be killed, too, and its supervisor waits up to a second before it starts it again. For that time there is
 //! the keeper: a child of the holder that has the same pipes open and does nothing. When its holder has died it waits until
-//! another holder says, by taking the lock, that it has opened every pipe again by its path, and then it ends.
+//! another holder says, by a mark of its own, that it has opened every pipe again by its path, and then it ends. The mark
+//! is a new file renamed over the old one: a lock would not do, since a dying holder's socket can close before its lock
+//! goes, and the keeper would take that for another holder's.
 //! It ends, too, when the supervisor does not want the holder up any more, and at most [`GRACE`] after its holder's death.
 
 use super::{FIFO, HELD, MAX_PIPES, SOCKET};
 use heapless::Vec;
 use sys::event::{PollFd, PollFlags, poll};
-use sys::fs::{self, FileType, Lock, OFlags};
+use sys::fs::{self, FileType, OFlags};
 use sys::net::{self, Fds, SocketType};
 use sys::process::{self, Resource};
 use sys::signal::{self, Set, number};
@@ -24,8 +26,10 @@ const LOOK: Millis = Millis(100);
 const KEEP: &[u8] = b"k";
 /// What it tells it at its own orderly end.
 const END: &[u8] = b"e";
-/// Says that a holder has every pipe open.
-const LOCK: &core::ffi::CStr = c"held";
+/// The mark of the holder that has every pipe open.
+const MARK: &core::ffi::CStr = c"held";
+/// The mark of one that has not yet.
+const NEW_MARK: &core::ffi::CStr = c"held.new";
 /// Requests that wait to be taken.
 const BACKLOG: i32 = 64;
 
@@ -96,8 +100,8 @@ impl Pipes {
 struct Holder {
     listener: OwnedFd,
     signals: OwnedFd,
-    /// Held by an open-file-description lock from the moment on that all pipes are open.
-    lock: OwnedFd,
+    /// The file that is this holder's mark; open, so that no other file gets its inode.
+    mark: OwnedFd,
     /// The socket to the keeper; none before it is there.
     keeper: Option<OwnedFd>,
 }
@@ -110,11 +114,11 @@ pub fn hold(ready: Option<OwnedFd>) -> core::result::Result<(), HoldError> {
     let signals = signal::signalfd(set).map_err(HoldError::Prepare)?;
     let mut pipes = Pipes(Vec::new());
     pipes.find().map_err(|e| if e == Errno::MFILE { HoldError::TooMany } else { HoldError::Prepare(e) })?;
-    let lock = fs::open(CWD, LOCK, OFlags::RDWR | OFlags::CREATE, 0o600).map_err(HoldError::Prepare)?;
+    let mark = make_mark().map_err(HoldError::Prepare)?;
     let listener = listen().map_err(HoldError::Listen)?;
-    let mut holder = start_keeper(Holder { listener, signals, lock, keeper: None }, &mut pipes)?;
+    let mut holder = start_keeper(Holder { listener, signals, mark, keeper: None }, &mut pipes)?;
     // From here on the keeper of an earlier holder may go.
-    fs::ofd_lock(&holder.lock, Lock::Exclusive).map_err(HoldError::Prepare)?;
+    fs::rename(CWD, NEW_MARK, CWD, MARK).map_err(HoldError::Prepare)?;
     if let Some(ready) = ready {
         let _ = fs::write(&ready, b"\n");
     }
@@ -124,6 +128,14 @@ pub fn hold(ready: Option<OwnedFd>) -> core::result::Result<(), HoldError> {
             Next::NewKeeper => holder = start_keeper(holder, &mut pipes)?,
         }
     }
+}
+
+fn make_mark() -> Result<OwnedFd> {
+    match fs::unlink(CWD, NEW_MARK) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(e) => return Err(e),
+    }
+    fs::open(CWD, NEW_MARK, OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL, 0o600)
 }
 
 fn listen() -> Result<OwnedFd> {
@@ -148,8 +160,9 @@ fn start_keeper(mut holder: Holder, pipes: &mut Pipes) -> core::result::Result<H
     holder.keeper = None;
     let (mine, its) = net::socketpair(SocketType::SEQPACKET).map_err(HoldError::Fork)?;
     if spawn::fork().map_err(HoldError::Fork)?.is_none() {
-        drop((holder, mine));
-        keep(pipes, &its);
+        let Holder { listener, signals, mark, keeper } = holder;
+        drop((listener, signals, keeper, mine));
+        keep(pipes, &its, &mark);
     }
     fs::set_nonblocking(&mine, true).map_err(HoldError::Fork)?;
     holder.keeper = Some(mine);
@@ -235,7 +248,7 @@ impl Holder {
 const PATIENCE: Millis = Millis(1_000);
 
 /// The keeper's whole life.
-fn keep(pipes: &mut Pipes, holder: &OwnedFd) -> ! {
+fn keep(pipes: &mut Pipes, holder: &OwnedFd, mark: &OwnedFd) -> ! {
     // Out of reach of signals to the holder's group.
     let _ = process::setsid();
     let _ = process::set_name(c"pipe-keeper");
@@ -255,7 +268,7 @@ fn keep(pipes: &mut Pipes, holder: &OwnedFd) -> ! {
         }
     }
     let end = monotonic().0.saturating_add(GRACE.0);
-    while monotonic().0 < end && !is_held_again() && is_wanted() {
+    while monotonic().0 < end && !is_held_again(mark) && is_wanted() {
         let _ = poll(&mut [], Some(LOOK));
     }
     process::exit(0)
@@ -269,9 +282,10 @@ fn is_wanted() -> bool {
     }
 }
 
-/// Whether another holder has every pipe open.
-fn is_held_again() -> bool {
-    fs::open(CWD, LOCK, OFlags::RDWR, 0)
-        .and_then(|lock| fs::lock_holder(&lock))
-        .is_ok_and(|holder| holder.is_some())
+/// Whether another holder than the one with this mark has every pipe open, or had: then it has a keeper, too.
+fn is_held_again(mark: &OwnedFd) -> bool {
+    match (fs::fstat(mark), fs::stat(CWD, MARK)) {
+        (Ok(mine), Ok(there)) => (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino),
+        _ => false,
+    }
 }
