@@ -181,9 +181,21 @@ fn miri() -> Outcome {
         return Ok(());
     }
     let mut command = Command::new("cargo");
-    command.args(["+nightly", "miri", "test", "--quiet", "--locked", "--package", "skeg-db"]);
-    command.current_dir(root()).env("PROPTEST_CASES", "8").env("MIRIFLAGS", "-Zmiri-disable-isolation");
+    // Reading, whole and damaged: the other tests go the same ways many times, which takes the interpreter an hour.
+    command.args([
+        "+nightly",
+        "miri",
+        "test",
+        "--quiet",
+        "--locked",
+        "--package",
+        "skeg-db",
+        "--test",
+        "images",
+    ]);
     command.arg("--target-dir").arg(crate::command::target().join("miri"));
+    command.args(["--", "what_was_written", "every_flipped", "every_cut"]);
+    command.current_dir(root()).env("MIRIFLAGS", "-Zmiri-disable-isolation");
     for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
         command.env_remove(name);
     }
