@@ -59,6 +59,13 @@ impl Trial {
         }
     }
 
+    /// What a process was started for is written a moment after its status says that it runs.
+    fn need_lines(&mut self, file: &str, count: usize) {
+        let path = self.scratch.at(format!("scan/{file}"));
+        let enough = || std::fs::read_to_string(&path).is_ok_and(|text| text.lines().count() >= count);
+        self.need(&format!("{count} lines in {file}"), enough);
+    }
+
     fn log(&self, name: &str) -> String {
         self.scratch.read(format!("scan/{name}/seen")).replace('\n', " ")
     }
@@ -80,6 +87,8 @@ impl Trial {
         self.command("-o", "once");
         self.need("obeys is up", || obeys.status().is_some_and(|s| s.up()));
         let first = obeys.status().map_or(0, |s| s.pid);
+        // A shell that is killed before it has written would not be seen.
+        self.need_lines("obeys/seen", 1);
         self.command("-d", "obeys");
         self.need("obeys is down", || obeys.status().is_some_and(|s| s.down() && s.ready));
         self.command("-u", "obeys");
@@ -87,17 +96,11 @@ impl Trial {
         self.need("once has ended", || {
             once.status().is_some_and(|s| s.down() && s.ready && s.wait_status != 0)
         });
-        let lines = self.scratch.at("scan/talks/lines");
-        self.need("five lines", || {
-            std::fs::read_to_string(&lines).is_ok_and(|l| l.lines().count() >= 5) && talks.status().is_some()
-        });
-        let again = self.scratch.at("scan/obeys/seen");
-        let was_struck = || self.scratch.read("scan.log").contains("the supervisor has died");
-        // What a shell has been started for is written a moment later.
-        until(Duration::from_secs(if was_struck() { 20 } else { 0 }), || {
-            std::fs::read_to_string(&again).is_ok_and(|log| log.lines().count() >= 2)
-        });
-        let struck = was_struck();
+        self.need_lines("talks/lines", 5);
+        self.need("talks has a status", || talks.status().is_some());
+        self.need_lines("obeys/seen", 2);
+        // A process that was struck in its supervisor's place is started again, but `once` is not.
+        let struck = self.scratch.read("scan.log").contains("the supervisor has died");
         if struck {
             self.judge();
         }
@@ -114,6 +117,7 @@ impl Trial {
             ("talks", "start "),
             ("obeys", "start start "),
         ] {
+            until(PATIENCE, || self.log(name) == wanted);
             let log = self.log(name);
             self.check(log == wanted, format!("{name}: '{log}' instead of '{wanted}'"));
         }
