@@ -5,6 +5,7 @@
 //! that is already there is seen at once.
 
 use crate::note::Why;
+use core::ffi::CStr;
 use engine::Towards;
 use live::tree::Status;
 use sys::fs::{self, OFlags};
@@ -85,9 +86,8 @@ impl Names {
         Self { label: Tai64n::now().label(), random: u32::from_le_bytes(random) }
     }
 
-    /// The name for a service: 39 bytes below `event/`, as the convention of event directories has it. `dot`: what it is
-    /// called before somebody reads it.
-    fn of(&self, service: u16, dot: &[u8]) -> Result<CBuf<64>, Errno> {
+    /// The name for a service: 39 bytes below `event/`, as the convention of event directories has it.
+    fn of(&self, service: u16) -> Result<CBuf<64>, Errno> {
         const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut bits = u64::from(self.random) << 16 | u64::from(service);
         let mut letters = [0; 6];
@@ -95,9 +95,18 @@ impl Names {
             *letter = LETTERS[(bits & 63) as usize];
             bits >>= 6;
         }
-        CBuf::from_pieces(&[b"event/", dot, b"ftrig1:", &self.label, b":", &letters])
-            .map_err(|_| Errno::NAMETOOLONG)
+        CBuf::from_pieces(&[b"event/ftrig1:", &self.label, b":", &letters]).map_err(|_| Errno::NAMETOOLONG)
     }
+}
+
+/// What a listener is called before somebody reads it: one name will do, since one command at a time changes things, and
+/// what one that was killed has left is known by it.
+const UNREAD: &CStr = c"event/.unread";
+
+/// Takes away the listeners of commands that were killed.
+pub(crate) fn forget_listeners(service: BorrowedFd<'_>) {
+    let _ = fs::unlink(service, UNREAD);
+    let _ = sys::fifodir::clean(service, c"event");
 }
 
 /// A FIFO in the service's event directory. Dropping it takes it away.
@@ -109,14 +118,19 @@ struct Ear {
 
 impl Ear {
     /// The umask must be 0.
-    fn new(service: OwnedFd, name: CBuf<64>, hidden: &CBuf<64>) -> sys::Result<Self> {
-        fs::mkfifo(&service, hidden, 0o622)?;
-        let made = fs::open(&service, hidden, OFlags::RDWR | OFlags::NONBLOCK, 0)
-            .and_then(|fifo| fs::rename(&service, hidden, &service, &name).map(|()| fifo));
+    fn new(service: OwnedFd, name: CBuf<64>) -> sys::Result<Self> {
+        match fs::mkfifo(&service, UNREAD, 0o622) {
+            Err(Errno::EXIST) => {
+                fs::unlink(&service, UNREAD).and_then(|()| fs::mkfifo(&service, UNREAD, 0o622))
+            }
+            other => other,
+        }?;
+        let made = fs::open(&service, UNREAD, OFlags::RDWR | OFlags::NONBLOCK, 0)
+            .and_then(|fifo| fs::rename(&service, UNREAD, &service, &name).map(|()| fifo));
         match made {
             Ok(fifo) => Ok(Self { service, name, fifo }),
             Err(e) => {
-                let _ = fs::unlink(&service, hidden);
+                let _ = fs::unlink(&service, UNREAD);
                 Err(e)
             }
         }
@@ -159,9 +173,8 @@ impl Watch {
     ) -> Result<Self, Why> {
         let began = sys::time::monotonic_nanos();
         let absent = |e| if e == Errno::NOENT { Why::NotSupervised } else { Why::Control(e) };
-        let name = names.of(service, b"").map_err(Why::Control)?;
-        let hidden = names.of(service, b".").map_err(Why::Control)?;
-        let ear = Ear::new(directory, name, &hidden).map_err(absent)?;
+        let name = names.of(service).map_err(Why::Control)?;
+        let ear = Ear::new(directory, name).map_err(absent)?;
         let status = Status::read(&ear.service).map_err(absent)?;
         let seen = Seen { up: status.is_up(), ready: status.ready };
         let (goal, command) = match (towards, notifies) {
@@ -234,7 +247,7 @@ mod tests {
     #[test]
     fn names_are_those_of_the_convention_and_differ() {
         let names = Names::new();
-        let (one, two) = (names.of(1, b"").unwrap(), names.of(2, b"").unwrap());
+        let (one, two) = (names.of(1).unwrap(), names.of(2).unwrap());
         assert_eq!(one.len(), b"event/".len() + 39);
         assert!(one.as_bytes().starts_with(b"event/ftrig1:@") && one.as_bytes() != two.as_bytes());
     }

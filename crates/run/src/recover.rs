@@ -7,6 +7,7 @@
 
 use crate::forward::{Forward, go_forward, tidy};
 use crate::init::{self, InitError};
+use crate::longrun::forget_listeners;
 use crate::note::{Note, Outcome, RunError};
 use crate::oneshot::client::quiet_scripts;
 use crate::oneshot::protocol::DEFAULT_SCRIPTS;
@@ -88,7 +89,8 @@ pub fn recover(
     }
 }
 
-/// Removes versions that no start will use: a start that failed may have left one.
+/// Removes versions that no start will use, since a start that failed may have left one, and listeners of commands that
+/// were killed.
 fn clean(locked: Locked) -> Result<(), RecoverError> {
     let live = match locked.live() {
         Err(LiveError::Absent) => return Ok(()),
@@ -96,6 +98,9 @@ fn clean(locked: Locked) -> Result<(), RecoverError> {
     };
     let image = image_of(&live)?;
     let names = Names::read(live.generation(), image.db())?;
+    for id in names.iter().flatten() {
+        forget_listeners(ServiceDir::open(live.locked().sv(), id)?.dir());
+    }
     let forward = Forward { image: &image, plan: None, deadline: None, scripts: DEFAULT_SCRIPTS };
     Ok(tidy(&live, &forward, &names)?)
 }
@@ -186,6 +191,7 @@ pub(crate) fn settle(
         let settled = match names.id(service) {
             Some(id) => {
                 let directory = ServiceDir::open(live.locked().sv(), id)?;
+                forget_listeners(directory.dir());
                 longrun_state(&directory, wanted.has(service))?
             }
             None => oneshot_state(state, wanted.has(service)),
