@@ -4,102 +4,146 @@
 use crate::words;
 use core::ffi::CStr;
 use sys::start::Strings;
-use text::args::{Arg, ArgError};
+use text::args::{Args, Wrong};
 
 /// A program of the multicall binary.
 pub struct Applet {
     /// Its name, as `argv[0]` or as the first word after `skeg`.
     pub name: &'static str,
-    /// One line: what it does.
-    pub about: &'static str,
-    /// What `--help` prints: usage, options, exit codes.
-    pub help: &'static str,
-    /// Runs it; the exit code.
-    pub main: fn(&mut Call) -> u8,
+    /// Its options, as [`text::args`] takes them; none where its words are not to be looked at.
+    pub options: Option<&'static str>,
+    /// Runs it; the exit code either way.
+    pub main: fn(&Call) -> Result<u8, u8>,
 }
 
-/// How an applet was called.
+/// How an applet was called. Its options are understood before it runs; what they say is read from the words each time
+/// that it is asked for, so that nothing of it is kept.
 pub struct Call {
     /// The applet's name: the start of each message.
     pub name: &'static [u8],
-    /// The words after the name.
+    /// The words after the options.
     pub words: Strings,
-    /// The applet's own help.
-    pub help: &'static str,
+    /// The words from the first option on.
+    all: Strings,
+    applet: &'static Applet,
 }
 
 impl Call {
-    /// A parser for the words.
-    pub fn args(&self) -> text::args::Args<Strings> {
-        text::args::Args::new(self.words)
+    /// The options in their order, for an applet to which that matters.
+    pub fn options(&self) -> Args<Strings> {
+        Args::new(self.applet.options.unwrap_or_default(), self.all)
+    }
+
+    /// The last of these options that was given.
+    fn given(&self, letters: &[u8]) -> Option<(u8, &'static CStr, u32)> {
+        let (mut args, mut found) = (self.options(), None);
+        while let Ok(Some(letter)) = args.option() {
+            if letters.contains(&letter) {
+                found = Some((letter, args.value, args.number));
+            }
+        }
+        found
+    }
+
+    /// Which of these options came last; 0 for none of them.
+    #[inline(never)]
+    pub fn last(&self, letters: &[u8]) -> u8 {
+        self.given(letters).map_or(0, |(letter, ..)| letter)
+    }
+
+    /// Whether this option was given.
+    #[inline(never)]
+    pub fn has(&self, letter: u8) -> bool {
+        self.last(&[letter]) != 0
+    }
+
+    /// The value of this option.
+    #[inline(never)]
+    pub fn value(&self, letter: u8) -> Option<&'static CStr> {
+        self.given(&[letter]).map(|(_, value, _)| value)
+    }
+
+    /// The number that this option was given, or this one.
+    #[inline(never)]
+    pub fn number(&self, letter: u8, otherwise: u32) -> u32 {
+        self.given(&[letter]).map_or(otherwise, |(.., number)| number)
+    }
+
+    /// The first of the words, which there must be; else the exit code, after this question.
+    #[inline(never)]
+    pub fn operand(&self, question: &str) -> Result<&'static CStr, u8> {
+        { self.words }.next().ok_or_else(|| self.misused(question, b""))
+    }
+
+    /// Reads all options once; else the exit code, after a message.
+    fn understand(&mut self) -> Result<(), u8> {
+        let mut args = self.options();
+        loop {
+            match args.option() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(wrong) => return Err(self.refuse(&args, wrong)),
+            }
+        }
+        self.words = args.words;
+        Ok(())
+    }
+
+    /// Says what is wrong with an option; the exit code.
+    fn refuse(&self, args: &Args<Strings>, wrong: Wrong) -> u8 {
+        let mut line = text::Line::<1024>::new();
+        line.put(if wrong == Wrong::Unknown { b"unknown option -" } else { b"option -" });
+        line.put(if args.is_long { b"-" } else { b"" }).put(args.name);
+        let value = args.value.to_bytes();
+        match wrong {
+            Wrong::Unknown => &mut line,
+            Wrong::MissingValue => line.put(b" needs a value"),
+            Wrong::UnexpectedValue => line.put(b" takes no value"),
+            Wrong::NotANumber => line.put_filled(": '%' is not a number", &[value]),
+            Wrong::TooLarge => {
+                line.put_filled(": '%' is too large: at most ", &[value]).num(u64::from(args.most))
+            }
+        };
+        self.misused("%", line.as_bytes())
+    }
+
+    /// Says something: the text with `%` replaced by the argument.
+    #[inline(never)]
+    pub fn say(&self, template: &str, argument: &[u8]) {
+        words::complain(self.name, template, argument);
+    }
+
+    /// The same with two arguments.
+    #[inline(never)]
+    pub fn say_two(&self, template: &str, first: &[u8], second: &[u8]) {
+        words::complain_all(self.name, template, &[first, second]);
+    }
+
+    /// Says something; gives this exit code.
+    #[inline(never)]
+    pub fn fail(&self, code: u8, template: &str, argument: &[u8]) -> u8 {
+        self.say(template, argument);
+        code
     }
 
     /// Says what is wrong with the arguments, and where to read more; the exit code of a wrong usage.
-    pub fn misused(&self, pieces: &[&[u8]]) -> u8 {
-        let mut all: heapless::Vec<&[u8], 12> = heapless::Vec::new();
-        let _ = all.extend_from_slice(pieces.get(..11).unwrap_or(pieces));
-        let _ = all.push(b" (--help shows the usage)");
-        words::complain(self.name, &all);
+    #[inline(never)]
+    pub fn misused(&self, template: &str, argument: &[u8]) -> u8 {
+        let mut line = text::Line::<1024>::new();
+        self.say("% (--help shows the usage)", line.put_filled(template, &[argument]).as_bytes());
         USAGE
     }
 
-    /// Refuses an option that this applet does not have.
-    pub fn unknown(&self, arg: Arg) -> u8 {
-        match arg {
-            Arg::Short(letter) => self.misused(&[b"unknown option -", &[letter]]),
-            Arg::Long(name) => self.misused(&[b"unknown option --", name]),
-        }
-    }
-
-    /// Refuses arguments that the parser can't understand.
-    pub fn refuse(&self, error: ArgError) -> u8 {
-        match error {
-            ArgError::MissingValue(Arg::Short(letter)) => {
-                self.misused(&[b"option -", &[letter], b" needs a value"])
-            }
-            ArgError::MissingValue(Arg::Long(name)) => self.misused(&[b"option --", name, b" needs a value"]),
-            ArgError::UnexpectedValue(name) => self.misused(&[b"option --", name, b" takes no value"]),
-        }
-    }
-
-    /// The value of the option that came last, as a number; else the exit code, after a message.
-    pub fn number<I: Iterator<Item = &'static CStr>>(
-        &self,
-        args: &mut text::args::Args<I>,
-        what: &[u8],
-        most: u32,
-    ) -> Result<u32, u8> {
-        let value = args.value().map_err(|e| self.refuse(e))?.to_bytes();
-        match text::parse_u64(value) {
-            Ok(n) if n <= u64::from(most) => Ok(n as u32),
-            Ok(_) | Err(text::NumberError::TooLarge) => {
-                let most = text::Digits::decimal(u64::from(most));
-                Err(self.misused(&[
-                    b"the ",
-                    what,
-                    b" '",
-                    value,
-                    b"' is too large: at most ",
-                    most.as_bytes(),
-                ]))
-            }
-            Err(_) => Err(self.misused(&[b"the ", what, b" '", value, b"' is not a number"])),
-        }
-    }
-
     /// Says what failed and why; the exit code of a failed system call.
-    pub fn failed(&self, what: &[&[u8]], errno: sys::Errno) -> u8 {
-        let mut all: heapless::Vec<&[u8], 12> = heapless::Vec::new();
-        let _ = all.push(b"can't ");
-        let _ = all.extend_from_slice(what.get(..9).unwrap_or(what));
-        let _ = all.extend_from_slice(&[b": ", words::errno(errno)]);
-        words::complain(self.name, &all);
+    #[inline(never)]
+    pub fn failed(&self, template: &str, argument: &[u8], errno: sys::Errno) -> u8 {
+        words::failed(self.name, template, argument, errno);
         SYSTEM
     }
 
     /// Prints the help on standard output.
-    pub fn print_help(&self) -> u8 {
-        words::print(&[self.help.as_bytes()])
+    pub fn help(&self) -> Result<u8, u8> {
+        words::help(self.name)
     }
 }
 
@@ -115,20 +159,17 @@ pub fn run(areas: &'static [&'static [Applet]], mut arguments: Strings) -> u8 {
         return start(applet, arguments);
     }
     let Some(word) = arguments.next() else {
-        list(areas);
+        let _ = words::help(b"skeg");
         return USAGE;
     };
     match find(areas, word.to_bytes()) {
         Some(applet) => start(applet, arguments),
         None if matches!(word.to_bytes(), b"--help" | b"-h" | b"help") => {
-            list(areas);
+            let _ = words::help(b"skeg");
             0
         }
         None => {
-            words::complain(
-                b"skeg",
-                &[b"no applet named '", word.to_bytes(), b"': 'skeg --help' lists them"],
-            );
+            words::complain(b"skeg", "no applet named '%': 'skeg --help' lists them", word.to_bytes());
             USAGE
         }
     }
@@ -140,27 +181,18 @@ fn find(areas: &'static [&'static [Applet]], name: &[u8]) -> Option<&'static App
 
 fn start(applet: &'static Applet, words: Strings) -> u8 {
     sys::fault::arm(applet.name.as_bytes());
-    let mut call = Call { name: applet.name.as_bytes(), words, help: applet.help };
-    if call.words.next().is_some_and(|w| w.to_bytes() == b"--help") {
-        return call.print_help();
+    let mut call = Call { name: applet.name.as_bytes(), words, all: words, applet };
+    if { words }.next().is_some_and(|w| w.to_bytes() == b"--help") {
+        return words::help(call.name).unwrap_or_else(|code| code);
     }
-    call.words = words;
-    (applet.main)(&mut call)
+    if applet.options.is_some()
+        && let Err(code) = call.understand()
+    {
+        return code;
+    }
+    (applet.main)(&call).unwrap_or_else(|code| code)
 }
 
 fn base_name(path: &'static CStr) -> &'static [u8] {
     path.to_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default()
-}
-
-fn list(areas: &[&[Applet]]) {
-    let mut line = text::Line::<256>::new();
-    words::print(&[b"usage: skeg APPLET [ARGUMENT...], or a link to skeg named as the applet\n\n"]);
-    for applet in areas.iter().flat_map(|area| area.iter()) {
-        line.clear();
-        line.put(b"  ").put(applet.name.as_bytes());
-        for _ in applet.name.len()..20 {
-            line.put(b" ");
-        }
-        words::print(&[line.put(b" ").put(applet.about.as_bytes()).end()]);
-    }
 }

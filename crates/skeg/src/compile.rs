@@ -2,36 +2,19 @@
 //! `s6-rc-compile`: source directories into an image. The output appears whole, in one step, or not at all.
 
 use crate::applet::{Applet, Call, SYSTEM};
-use crate::{fault_words, words};
+use crate::fault_words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use source::{Fault, What};
 use sys::fs::{Lock, OFlags, RenameFlags};
 use sys::{CBuf, Errno, OwnedFd};
-use text::args::Arg;
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[Applet {
     name: "s6-rc-compile",
-    about: "compile service definitions into an image",
-    help: HELP,
+    options: Some("v#verbosity h=fdholder-user b/block -r/replace -k/keep-going"),
     main: compile,
 }];
-
-const HELP: &str = "\
-usage: s6-rc-compile [-v VERBOSITY] [-h USER] [-b] [--replace] [--keep-going] OUT SOURCE...
-
-Compiles every definition in the SOURCE directories into the image OUT. All that is wrong is told at once.
-OUT must not exist; it appears whole or not at all.
-
-  -v, --verbosity N       0: no warnings; 1: warnings (the default); 2: more of them, and a summary
-  -h, --fdholder-user U   the holder of the pipes runs as user U
-  -b, --block             accepted for the reference's sake: nothing waits for a lock here
-  --replace               put the image in the place of an existing OUT
-  --keep-going            leave out what is broken and what depends on it, with warnings
-
-exit codes: 0 compiled; 1 the definitions are wrong; 100 wrong usage; 111 a system call failed
-";
 
 struct Plan {
     verbosity: u32,
@@ -43,52 +26,31 @@ struct Plan {
 }
 
 fn parse(call: &Call) -> Result<Plan, u8> {
-    let mut args = call.args();
-    let mut plan = Plan {
-        verbosity: 1,
-        holder_user: None,
-        replace: false,
-        keep_going: false,
-        out: c"",
-        sources: Vec::new(),
+    let out = call.operand("where to write, and what to compile?")?;
+    let plan = Plan {
+        verbosity: call.number(b'v', 1),
+        holder_user: call.value(b'h'),
+        replace: call.has(b'r'),
+        keep_going: call.has(b'k'),
+        out,
+        sources: call.words.skip(1).collect(),
     };
-    while let Some(arg) = args.option().map_err(|e| call.refuse(e))? {
-        match arg {
-            Arg::Short(b'v') | Arg::Long(b"verbosity") => {
-                plan.verbosity = call.number(&mut args, b"verbosity", u32::MAX)?;
-            }
-            Arg::Short(b'h') | Arg::Long(b"fdholder-user") => {
-                plan.holder_user = Some(args.value().map_err(|e| call.refuse(e))?);
-            }
-            Arg::Short(b'b') | Arg::Long(b"block") => {}
-            Arg::Long(b"replace") => plan.replace = true,
-            Arg::Long(b"keep-going") => plan.keep_going = true,
-            other => return Err(call.unknown(other)),
-        }
-    }
-    plan.out = args.operand().ok_or_else(|| call.misused(&[b"where to write, and what to compile?"]))?;
-    while let Some(source) = args.operand() {
-        plan.sources.push(source);
-    }
     if plan.sources.is_empty() {
-        return Err(call.misused(&[b"which source directories?"]));
+        return Err(call.misused("which source directories?", b""));
     }
     if let Some(user) = plan.holder_user {
         let mut settings = source::process::Settings::new();
         let mut wrong = false;
         settings.add_file(source::process::Setting::User, user.to_bytes(), &mut |_| wrong = true);
         if wrong {
-            return Err(call.misused(&[b"'", user.to_bytes(), b"' is no user"]));
+            return Err(call.misused("'%' is no user", user.to_bytes()));
         }
     }
     Ok(plan)
 }
 
-fn compile(call: &mut Call) -> u8 {
-    match parse(call).and_then(|plan| carry_out(call, &plan)) {
-        Ok(()) => 0,
-        Err(code) => code,
-    }
+fn compile(call: &Call) -> Result<u8, u8> {
+    carry_out(call, &parse(call)?).map(|()| 0)
 }
 
 fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
@@ -110,7 +72,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
         Err(error) => {
             let mut line = text::Line::<256>::new();
             fault_words::put_corrupt(&mut line, error);
-            words::complain(call.name, &[b"a bug: the image that was made is not valid: ", line.as_bytes()]);
+            call.say("a bug: the image that was made is not valid: %", line.as_bytes());
             return Err(SYSTEM);
         }
     };
@@ -121,7 +83,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
         line.num((db.len() - db.longruns()) as u64).put(b" oneshots and ").num(db.bundles().len() as u64);
         line.put(b" bundles into ").put_quoted(plan.out.to_bytes()).put(b", ").num(image.len() as u64);
         line.put(b" bytes");
-        words::complain(call.name, &[line.as_bytes()]);
+        call.say("%", line.as_bytes());
     }
     Ok(())
 }
@@ -160,14 +122,14 @@ impl Place {
         let bytes = bytes.get(..end).unwrap_or_default();
         let cut = bytes.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
         let (parent, name) = bytes.split_at_checked(cut).unwrap_or_default();
-        let too_long = || call.failed(&[b"write ", path.to_bytes()], Errno::NAMETOOLONG);
+        let too_long = || call.failed("write %", path.to_bytes(), Errno::NAMETOOLONG);
         if name.is_empty() {
-            return Err(call.misused(&[b"'", path.to_bytes(), b"' is no name for a file"]));
+            return Err(call.misused("'%' is no name for a file", path.to_bytes()));
         }
         let parent = sys::Path::from_pieces(&[if parent.is_empty() { b"." } else { parent }]);
         let parent = parent.map_err(|_| too_long())?;
         let dir = sys::fs::open_dir(sys::CWD, &parent)
-            .map_err(|e| call.failed(&[b"open the directory ", parent.as_bytes()], e))?;
+            .map_err(|e| call.failed("open the directory %", parent.as_bytes(), e))?;
         let name = CBuf::from_pieces(&[name]).map_err(|_| too_long())?;
         // A name that leaves no room for dot and ending shares one with its like.
         let aside = CBuf::from_pieces(&[b".", name.as_bytes(), b".new"])
@@ -177,15 +139,11 @@ impl Place {
     }
 
     fn taken(&self, call: &Call) -> u8 {
-        words::complain(
-            call.name,
-            &[
-                b"can't write ",
-                self.path.to_bytes(),
-                b": it exists already (--replace puts the new one there)",
-            ],
-        );
-        SYSTEM
+        call.fail(
+            SYSTEM,
+            "can't write %: it exists already (--replace puts the new one there)",
+            self.path.to_bytes(),
+        )
     }
 
     /// Writes the image aside, syncs it, renames it, syncs the directory.
@@ -197,22 +155,18 @@ impl Place {
             if e == Errno::EXIST {
                 return Err(self.taken(call));
             }
-            return Err(call.failed(&[b"write ", self.path.to_bytes()], e));
+            return Err(call.failed("write %", self.path.to_bytes(), e));
         }
-        sys::fs::fsync(&self.dir)
-            .map_err(|e| call.failed(&[b"sync the directory of ", self.path.to_bytes()], e))
+        sys::fs::fsync(&self.dir).map_err(|e| call.failed("sync the directory of %", self.path.to_bytes(), e))
     }
 
     /// The file aside, locked: what a killed compiler left is taken over, what a living one writes is not.
     fn aside(&self, call: &Call) -> Result<OwnedFd, u8> {
         for _ in 0..8 {
-            let file =
-                sys::fs::open(&self.dir, &self.aside, OFlags::RDWR | OFlags::CREATE, 0o644).map_err(|e| {
-                    call.failed(&[b"make ", self.aside.as_bytes(), b" beside ", self.path.to_bytes()], e)
-                })?;
+            let file = sys::fs::open(&self.dir, &self.aside, OFlags::RDWR | OFlags::CREATE, 0o644)
+                .map_err(|e| call.failed("make the file aside for %", self.path.to_bytes(), e))?;
             if sys::fs::ofd_lock(&file, Lock::Exclusive).is_err() {
-                words::complain(call.name, &[b"another s6-rc-compile is writing ", self.path.to_bytes()]);
-                return Err(SYSTEM);
+                return Err(call.fail(SYSTEM, "another s6-rc-compile is writing %", self.path.to_bytes()));
             }
             // Between the two calls another one may have finished: then this is its output, and the name is free.
             let (Ok(held), Ok(named)) = (sys::fs::fstat(&file), sys::fs::lstat(&self.dir, &self.aside))
@@ -223,7 +177,7 @@ impl Place {
                 return Ok(file);
             }
         }
-        Err(call.failed(&[b"make ", self.aside.as_bytes()], Errno::BUSY))
+        Err(call.failed("make %", self.aside.as_bytes(), Errno::BUSY))
     }
 
     fn fill(&self, file: &OwnedFd, image: &[u8], replace: bool) -> sys::Result<()> {

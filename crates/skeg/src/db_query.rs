@@ -2,43 +2,18 @@
 //! `s6-rc-db`: questions to an image. It is mapped, never parsed; the answer is one write.
 
 use crate::applet::{Applet, Call, USAGE};
-use crate::{fault_words, words};
+use crate::fault_words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{Corrupt, Db, Direction, Flags, Kind, ServiceId, Target};
 use sys::Errno;
-use text::args::Arg;
 
 /// The applets of this area.
-pub static APPLETS: &[Applet] = &[Applet { name: "s6-rc-db", about: "query an image", help: HELP, main }];
-
-const HELP: &str = "\
-usage: s6-rc-db [-u | -d] [-l LIVE] [-c IMAGE] [-b] [-E | -e] COMMAND...
-
-  -u, --up, -d, --down        the data for the way up (the default) or down
-  -l, --livedir LIVE          ask the image in use in LIVE (default /run/s6-rc)
-  -c, --compiled IMAGE        ask this image
-  -b, --block                 accepted for the reference's sake: an image never changes, so nothing waits
-  -E, --with-essentials       show essential services (the default)
-  -e, --without-essentials    do not
-
-commands:
-  help                              this text
-  check                             whether the image is sound
-  list all|services|oneshots|longruns|bundles
-  type NAME                         oneshot, longrun or bundle
-  timeout SERVICE                   in milliseconds; 0 = none
-  contents BUNDLE                   the services in a bundle
-  dependencies NAME...              what it needs (-d: what needs it), directly
-  pipeline LONGRUN                  its pipeline, as PRODUCER/CONSUMER lines
-  script ONESHOT                    its command line, each word with a zero byte after it
-  flags SERVICE                     in hexadecimal: 1 essential, 2 recommended
-  atomics NAME...                   the services that these names stand for
-  all-dependencies NAME...          everything that must be up (-d: down) with these
-
-exit codes: 0; 3 no such name; 4 the image is not valid; 5 a name of the wrong type; 100 wrong usage;
-111 a system call failed
-";
+pub static APPLETS: &[Applet] = &[Applet {
+    name: "s6-rc-db",
+    options: Some("u/up d/down b/block E/with-essentials e/without-essentials l=livedir c=compiled"),
+    main,
+}];
 
 /// No such name.
 const UNKNOWN: u8 = 3;
@@ -49,51 +24,26 @@ const WRONG_TYPE: u8 = 5;
 
 struct Query {
     direction: Direction,
-    live: &'static CStr,
-    compiled: Option<&'static CStr>,
     hide_essential: bool,
     command: &'static [u8],
     names: Vec<&'static CStr>,
 }
 
 fn parse(call: &Call) -> Result<Query, u8> {
-    let mut args = call.args();
-    let mut query = Query {
-        direction: Direction::Up,
-        live: c"/run/s6-rc",
-        compiled: None,
-        hide_essential: false,
-        command: b"",
-        names: Vec::new(),
+    let query = Query {
+        direction: if call.last(b"ud") == b'd' { Direction::Down } else { Direction::Up },
+        hide_essential: call.last(b"Ee") == b'e',
+        command: call.operand("which command?")?.to_bytes(),
+        names: call.words.skip(1).collect(),
     };
-    while let Some(arg) = args.option().map_err(|e| call.refuse(e))? {
-        match arg {
-            Arg::Short(b'u') | Arg::Long(b"up") => query.direction = Direction::Up,
-            Arg::Short(b'd') | Arg::Long(b"down") => query.direction = Direction::Down,
-            Arg::Short(b'b') | Arg::Long(b"block") => {}
-            Arg::Short(b'E') | Arg::Long(b"with-essentials") => query.hide_essential = false,
-            Arg::Short(b'e') | Arg::Long(b"without-essentials") => query.hide_essential = true,
-            Arg::Short(b'l') | Arg::Long(b"livedir") => {
-                query.live = args.value().map_err(|e| call.refuse(e))?
-            }
-            Arg::Short(b'c') | Arg::Long(b"compiled") => {
-                query.compiled = Some(args.value().map_err(|e| call.refuse(e))?);
-            }
-            other => return Err(call.unknown(other)),
-        }
-    }
-    query.command = args.operand().ok_or_else(|| call.misused(&[b"which command?"]))?.to_bytes();
-    while let Some(name) = args.operand() {
-        query.names.push(name);
-    }
     let wants_name = match query.command {
         b"help" | b"check" => false,
         b"list" | b"type" | b"timeout" | b"contents" | b"dependencies" | b"pipeline" | b"script"
         | b"flags" | b"atomics" | b"all-dependencies" => true,
-        other => return Err(call.misused(&[b"unknown command '", other, b"'"])),
+        other => return Err(call.misused("unknown command '%'", other)),
     };
     if wants_name && query.names.is_empty() {
-        return Err(call.misused(&[b"'", query.command, b"' needs a name"]));
+        return Err(call.misused("'%' needs a name", query.command));
     }
     Ok(query)
 }
@@ -101,49 +51,40 @@ fn parse(call: &Call) -> Result<Query, u8> {
 /// The bytes of the image at a path, mapped for as long as the process lives.
 pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
     let shown = path.to_bytes();
-    let file =
-        sys::fs::open_read(sys::CWD, path).map_err(|e| call.failed(&[b"open the image ", shown], e))?;
-    let stat = sys::fs::fstat(&file).map_err(|e| call.failed(&[b"look at the image ", shown], e))?;
+    let file = sys::fs::open_read(sys::CWD, path).map_err(|e| call.failed("open the image %", shown, e))?;
+    let stat = sys::fs::fstat(&file).map_err(|e| call.failed("look at the image %", shown, e))?;
     if sys::fs::FileType::from_raw_mode(stat.st_mode as _) == sys::fs::FileType::Directory {
-        words::complain(
-            call.name,
-            &[
-                shown,
-                b" is a directory: a database that s6-rc compiled? skeg compiles the source into one file",
-            ],
-        );
-        return Err(INVALID);
+        let what = "% is a directory: a database that s6-rc compiled? skeg compiles the source into one file";
+        return Err(call.fail(INVALID, what, shown));
     }
     let length = usize::try_from(stat.st_size).unwrap_or(0);
     let map = sys::mm::MappedFile::new(&file, length);
-    Ok(map.map_err(|e| call.failed(&[b"map the image ", shown], e))?.leak())
+    Ok(map.map_err(|e| call.failed("map the image %", shown, e))?.leak())
 }
 
 /// Says why an image is refused; the exit code.
 pub fn refuse_image(call: &Call, path: &CStr, error: Corrupt) -> u8 {
     let mut line = text::Line::<256>::new();
     fault_words::put_corrupt(&mut line, error);
-    words::complain(call.name, &[b"the image ", path.to_bytes(), b" is not valid: ", line.as_bytes()]);
+    call.say_two("the image % is not valid: %", path.to_bytes(), line.as_bytes());
     INVALID
 }
 
-fn main(call: &mut Call) -> u8 {
-    match parse(call).and_then(|query| answer(call, &query)) {
-        Ok(()) => 0,
-        Err(code) => code,
-    }
+fn main(call: &Call) -> Result<u8, u8> {
+    let query = parse(call)?;
+    answer(call, &query).map(|()| 0)
 }
 
 fn answer(call: &Call, query: &Query) -> Result<(), u8> {
     if query.command == b"help" {
-        return exit(call.print_help());
+        return call.help().map(|_| ());
     }
     let live;
-    let path = match query.compiled {
+    let path = match call.value(b'c') {
         Some(path) => path,
         None => {
-            live = sys::Path::from_pieces(&[query.live.to_bytes(), b"/image"])
-                .map_err(|_| call.failed(&[b"open ", query.live.to_bytes()], Errno::NAMETOOLONG))?;
+            live = sys::Path::from_pieces(&[call.live().to_bytes(), b"/image"])
+                .map_err(|_| call.failed("open %", call.live().to_bytes(), Errno::NAMETOOLONG))?;
             live.as_c()
         }
     };
@@ -152,10 +93,6 @@ fn answer(call: &Call, query: &Query) -> Result<(), u8> {
     let db = opened.map_err(|error| refuse_image(call, path, error))?;
     let asked = Asked { call, query, db, out: Vec::with_capacity(512) };
     asked.answer()
-}
-
-const fn exit(code: u8) -> Result<(), u8> {
-    if code == 0 { Ok(()) } else { Err(code) }
 }
 
 struct Asked<'a> {
@@ -179,7 +116,7 @@ impl Asked<'_> {
             _ => {}
         }
         sys::fs::write_all(sys::stdout(), &self.out)
-            .map_err(|e| self.call.failed(&[b"write to standard output"], e))
+            .map_err(|e| self.call.failed("write to standard output", b"", e))
     }
 
     fn line(&mut self, bytes: &[u8]) {
@@ -199,12 +136,13 @@ impl Asked<'_> {
             let services = self.db.services().map(|id| self.db.name(id));
             let all = services.chain(self.db.bundles().map(|id| self.db.bundle_name(id)));
             let near = text::near::nearest(name.to_bytes(), all);
-            let mut pieces: heapless::Vec<&[u8], 8> = heapless::Vec::new();
-            let _ = pieces.extend_from_slice(&[b"no service or bundle is named '", name.to_bytes(), b"'"]);
-            if let Some(near) = near {
-                let _ = pieces.extend_from_slice(&[b" (did you mean '", near, b"'?)"]);
+            let (call, name) = (self.call, name.to_bytes());
+            match near {
+                None => call.say("no service or bundle is named '%'", name),
+                Some(near) => {
+                    call.say_two("no service or bundle is named '%' (did you mean '%'?)", name, near);
+                }
             }
-            words::complain(self.call.name, &pieces);
             UNKNOWN
         })
     }
@@ -214,7 +152,7 @@ impl Asked<'_> {
     }
 
     fn wrong_type(&self, name: &CStr, is: &[u8]) -> u8 {
-        words::complain(self.call.name, &[b"'", name.to_bytes(), b"' has the wrong type: ", is]);
+        self.call.say_two("'%' has the wrong type: %", name.to_bytes(), is);
         WRONG_TYPE
     }
 
@@ -235,11 +173,7 @@ impl Asked<'_> {
             b"longruns" => 0..longruns,
             b"bundles" => 0..0,
             other => {
-                self.call.misused(&[
-                    b"'",
-                    other,
-                    b"' can't be listed: all, services, oneshots, longruns, bundles",
-                ]);
+                self.call.misused("'%' can't be listed: all, services, oneshots, longruns, bundles", other);
                 return Err(USAGE);
             }
         };

@@ -28,54 +28,15 @@ use sys::{CBuf, CWD, Errno};
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[
-    Applet {
-        name: "init",
-        about: "boot this machine (as process 1), or ask it to stop",
-        help: INIT_HELP,
-        main: init_applet,
-    },
-    Applet { name: "poweroff", about: "stop all services, power off", help: stop::HELP, main: stop::ask },
-    Applet { name: "reboot", about: "stop all services, start again", help: stop::HELP, main: stop::ask },
-    Applet { name: "halt", about: "stop all services, halt", help: stop::HELP, main: stop::ask },
-    Applet { name: "init-start", about: "(used by init)", help: start::HELP, main: start::main },
-    Applet { name: "init-stop", about: "(used by init)", help: stop::STOP_HELP, main: stop::main },
-    Applet { name: "init-finish", about: "(used by init)", help: stop::FINISH_HELP, main: stop::finish },
-    Applet {
-        name: "load-modules",
-        about: "load the kernel modules of a list",
-        help: MODULES_HELP,
-        main: load_modules,
-    },
+    Applet { name: "init", options: None, main: init_applet },
+    Applet { name: "poweroff", options: Some(stop::OPTIONS), main: stop::ask },
+    Applet { name: "reboot", options: Some(stop::OPTIONS), main: stop::ask },
+    Applet { name: "halt", options: Some(stop::OPTIONS), main: stop::ask },
+    Applet { name: "init-start", options: None, main: start::main },
+    Applet { name: "init-stop", options: None, main: stop::main },
+    Applet { name: "init-finish", options: None, main: stop::finish },
+    Applet { name: "load-modules", options: None, main: load_modules },
 ];
-
-const INIT_HELP: &str = "\
-usage: init            as process 1: boots the machine (see the kernel's command line below)
-       init 0|6        asks process 1 to power off | start again
-
-In an initramfs: loads the modules listed in /etc/skeg/modules, waits for and mounts root=, moves /dev, /proc and /sys
-there, deletes the initramfs and runs init= (or /sbin/init, /sbin/skeg, /usr/bin/skeg; itself where there is none).
-On the root: mounts what is missing, runs the supervision tree as process 1, chooses an image and brings its
-bundle 'default' up.
-
-kernel's command line:
-  root=DEVICE rootfstype=TYPE rootflags=OPTIONS rootwait ro rw init=PATH   as the kernel has them
-  skeg.data=DEVICE[,TYPE[,OPTIONS]]  the partition with installed images, mounted at /data
-  skeg.image=PATH                    this image and no other
-  skeg.bundle=NAME                   what is brought up, instead of 'default'
-  skeg.rescue-timeout=SECONDS        how long a failed boot waits for somebody to ask for a shell (10)
-  skeg.stop-timeout=SECONDS          how long all services together have to stop (60)
-
-exit codes: 100 wrong usage, 111 system call failed; as process 1 it never ends
-";
-
-const MODULES_HELP: &str = "\
-usage: load-modules [LIST]
-
-Loads the kernel modules that LIST names (/etc/skeg/modules by default), in its order: one a line, its path, then its
-parameters; '#' begins a comment. One that is loaded already is fine.
-
-exit codes: 0 all loaded, 1 some could not be loaded, 100 wrong usage, 111 the list can't be read
-";
 
 /// Where the scan directory of the booted machine lies.
 const SCAN: &CStr = c"/run/service";
@@ -103,34 +64,34 @@ pub fn is_init(mut arguments: Strings) -> bool {
     }
 }
 
-fn init_applet(call: &mut Call) -> u8 {
+fn init_applet(call: &Call) -> Result<u8, u8> {
     if sys::process::pid() == 1 {
         process_1();
     }
-    match call.words.next().map(CStr::to_bytes) {
+    match { call.words }.next().map(CStr::to_bytes) {
         Some(b"0") => stop::request(call, Machine::PowerOff),
         Some(b"6") => stop::request(call, Machine::Reboot),
         _ => {
-            say(&[
-                b"not process 1: 'init 0' powers off, 'init 6' starts again; --help says what a boot needs",
-            ]);
-            USAGE
+            say(
+                "not process 1: 'init 0' powers off, 'init 6' starts again; --help says what a boot needs",
+                b"",
+            );
+            Err(USAGE)
         }
     }
 }
 
-fn load_modules(call: &mut Call) -> u8 {
+fn load_modules(call: &Call) -> Result<u8, u8> {
     let mut failed = false;
-    match modules::load(call.words.next().unwrap_or(modules::LIST), |fault| {
+    let loaded = modules::load({ call.words }.next().unwrap_or(modules::LIST), |fault| {
         failed = true;
         say::fault(&fault);
-    }) {
-        Ok(_) => u8::from(failed),
-        Err(fault) => {
-            say::fault(&fault);
-            SYSTEM
-        }
+    });
+    if let Err(fault) = loaded {
+        say::fault(&fault);
+        return Err(SYSTEM);
     }
+    Ok(u8::from(failed))
 }
 
 /// The whole life of process 1 before it is the scanner.
@@ -166,12 +127,12 @@ fn stage1(options: &Options<'_>) {
     }
     if let Err(fault) = early::mount_root(options) {
         say::fault(&fault);
-        give_up(options, &[b"there is no root file system"]);
+        give_up(options, "there is no root file system");
     }
     // What this program needs if the root has no init: its own bytes, from before the initramfs is deleted.
     if let Err(fault) = early::switch_root(|fault| say::fault(&fault)) {
         say::fault(&fault);
-        give_up(options, &[b"the root can't be entered"]);
+        give_up(options, "the root can't be entered");
     }
     let _ = sys::start::take_console(c"/dev/console");
     let wanted = options.init.and_then(|path| CBuf::<256>::from_pieces(&[path]).ok());
@@ -179,10 +140,10 @@ fn stage1(options: &Options<'_>) {
     for path in wanted.as_deref().into_iter().chain(own) {
         let errno = become_program(path, &[Word::new(path), Word::END], handover);
         if errno != Errno::NOENT || wanted.as_deref() == Some(path) {
-            say(&[b"can't run ", path.to_bytes(), b" on the root: ", crate::words::errno(errno)]);
+            say::failed("run % on the root", path.to_bytes(), errno);
         }
     }
-    say(&[b"the root has no init: going on with the initramfs's own"]);
+    say("the root has no init: going on with the initramfs's own", b"");
 }
 
 /// On the root: mounts, the scan directory, the child that starts the services; then it becomes the scanner.
@@ -191,21 +152,24 @@ fn on_root(options: &Options<'_>) -> ! {
     let _ = sys::start::take_console(c"/dev/console");
     let program = match own_program() {
         Ok(program) => program,
-        Err(errno) => give_up(options, &[b"can't find the own program: ", crate::words::errno(errno)]),
+        Err(errno) => {
+            say::failed("find the own program", b"", errno);
+            give_up(options, "the boot can't go on")
+        }
     };
     if let Err(errno) = lay_out(&program) {
-        give_up(
-            options,
-            &[b"can't make the scan directory ", SCAN.to_bytes(), b": ", crate::words::errno(errno)],
-        );
+        say::failed("make the scan directory %", SCAN.to_bytes(), errno);
+        give_up(options, "the boot can't go on");
     }
     let handover = handover();
     if let Err(errno) = run(&program, &[c"skeg", c"init-start"], handover) {
-        give_up(options, &[b"can't start ", program.to_bytes(), b": ", crate::words::errno(errno)]);
+        say::failed("start %", program.to_bytes(), errno);
+        give_up(options, "the boot can't go on");
     }
     let scanner = [Word::new(c"s6-svscan"), Word::new(SCAN), Word::END];
     let errno = become_program(&program, &scanner, handover);
-    give_up(options, &[b"can't run the scanner ", program.to_bytes(), b": ", crate::words::errno(errno)])
+    say::failed("run the scanner %", program.to_bytes(), errno);
+    give_up(options, "the boot can't go on")
 }
 
 /// When the kernel handed over, in milliseconds since it started: noted by the first of us.
@@ -312,8 +276,8 @@ fn lay_out(program: &CStr) -> sys::Result<()> {
 }
 
 /// Process 1 can't go on: says why, offers a shell, starts the machine again.
-fn give_up(options: &Options<'_>, why: &[&[u8]]) -> ! {
-    say(why);
+fn give_up(options: &Options<'_>, why: &str) -> ! {
+    say(why, b"");
     offer_shell(options.rescue_seconds);
     power::unmount_all(|_| ());
     power::end_machine(Machine::Reboot)
@@ -334,17 +298,17 @@ fn offer_shell(seconds: u32) {
     let digits = text::Digits::decimal(u64::from(seconds));
     let limit = Millis(u64::from(seconds) * 1000);
     let Some(shell) = rescue::shell() else {
-        say(&[b"no rescue shell here; the machine starts again in ", digits.as_bytes(), b" s"]);
+        say("no rescue shell here; the machine starts again in % s", digits.as_bytes());
         rescue::pause(limit);
         return;
     };
-    say(&[b"press Enter for a rescue shell; else the machine starts again in ", digits.as_bytes(), b" s"]);
+    say("press Enter for a rescue shell; else the machine starts again in % s", digits.as_bytes());
     if !rescue::answered(sys::stdin(), limit) {
-        say(&[b"nobody answered"]);
+        say("nobody answered", b"");
         return;
     }
     if let Err(errno) = rescue::run(shell, sys::stdin()) {
-        say(&[b"can't run ", shell.to_bytes(), b": ", crate::words::errno(errno)]);
+        say::failed("run %", shell.to_bytes(), errno);
     }
-    say(&[b"the rescue shell has ended; the machine starts again"]);
+    say("the rescue shell has ended; the machine starts again", b"");
 }

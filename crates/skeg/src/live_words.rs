@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 //! What goes wrong with a live directory and with transitions, in words. Used by every applet that opens one.
 
+use crate::applet::Call;
 use crate::words;
+use core::ffi::CStr;
 use live::{LiveError, Op, What};
 use sys::Errno;
 use text::Line;
@@ -10,11 +12,11 @@ use text::Line;
 pub const INVALID: u8 = 4;
 
 /// Says what is wrong with the live directory at `path`; the exit code.
-pub fn complain(name: &[u8], path: &[u8], error: LiveError) -> u8 {
+#[inline(never)]
+pub fn complain(call: &Call, path: &CStr, error: LiveError) -> u8 {
     let mut line = Line::<1024>::new();
-    let code = tell(&mut line, path, error);
-    words::complain(name, &[line.as_bytes()]);
-    code
+    let code = tell(&mut line, path.to_bytes(), error);
+    call.fail(code, "%", line.as_bytes())
 }
 
 fn tell(line: &mut Line<1024>, path: &[u8], error: LiveError) -> u8 {

@@ -57,7 +57,7 @@ fn is_applet(name: &[u8]) -> bool {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    words::complain(b"skeg", &[b"a bug: the program has reached a state that cannot be; it stops here"]);
+    words::complain(b"skeg", "a bug: the program has reached a state that cannot be; it stops here", b"");
     if sys::process::pid() == 1 {
         init::after_a_panic();
     }

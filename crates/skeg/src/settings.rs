@@ -22,38 +22,9 @@ use sys::{CWD, Errno, fs};
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[
-    Applet {
-        name: "s6rc-run",
-        about: "the generated run of a service with process settings",
-        help: RUN_HELP,
-        main: run,
-    },
-    Applet {
-        name: "s6rc-finish",
-        about: "the generated finish of a service with a cgroup",
-        help: FINISH_HELP,
-        main: finish,
-    },
+    Applet { name: "s6rc-run", options: None, main: run },
+    Applet { name: "s6rc-finish", options: None, main: finish },
 ];
-
-const RUN_HELP: &str = "\
-usage: s6rc-run SCRIPT [ARGUMENT...]
-
-Applies the settings that SCRIPT holds (user, groups, cgroup, rlimits, oom-score, nice, umask,
-no-new-privs, capabilities), then becomes SCRIPT.user, or the service's command. The kernel calls it,
-for a run file that begins with '#!.../skeg s6rc-run'.
-
-exit codes: that of the program; 111 when a setting can't be applied or the program can't be run
-";
-
-const FINISH_HELP: &str = "\
-usage: s6rc-finish SCRIPT [ARGUMENT...]
-
-Kills what is left in the service's cgroup and waits until it is empty, then becomes SCRIPT.user if there is one.
-The kernel calls it, for a finish file that begins with '#!.../skeg s6rc-finish'.
-
-exit codes: that of SCRIPT.user, else 0; 111 when the cgroup can't be emptied or SCRIPT.user can't be run
-";
 
 /// What is being started, for messages.
 #[derive(Clone, Copy)]
@@ -65,29 +36,26 @@ struct Service<'a> {
 impl Service<'_> {
     /// Says which setting can't be applied and why; the exit code.
     #[inline(never)]
-    fn refuse(self, setting: &[u8], why: &[&[u8]]) -> u8 {
-        self.say(&[b"can't apply ", setting, b": "], why, b"")
+    fn refuse(self, setting: &str, why: &str, argument: &[u8]) -> u8 {
+        self.say("can't apply ", setting, why, argument, b"")
     }
 
     /// As [`Self::refuse`], for an error of the kernel.
     #[inline(never)]
-    fn failed(self, setting: &[u8], what: &[u8], object: &[u8], errno: Errno) -> u8 {
-        self.say(&[b"can't apply ", setting, b": "], &[what, object], words::errno(errno))
+    fn failed(self, setting: &str, what: &str, argument: &[u8], errno: Errno) -> u8 {
+        self.say("can't apply ", setting, what, argument, words::errno(errno))
     }
 
-    /// `service 'NAME': WHAT WHY: HOW`
-    #[cold]
+    /// `service 'NAME': WHAT OBJECT: WHY: HOW`, as far as they are there.
     #[inline(never)]
-    fn say(self, what: &[&[u8]], why: &[&[u8]], how: &[u8]) -> u8 {
-        let mut all: heapless::Vec<&[u8], 16> = heapless::Vec::new();
-        let _ = all.extend_from_slice(&[b"service '", self.name, b"': "]);
-        for piece in what.iter().chain(why) {
-            let _ = all.push(piece);
-        }
+    fn say(self, what: &str, object: &str, why: &str, argument: &[u8], how: &[u8]) -> u8 {
+        let mut line = text::Line::<1024>::new();
+        line.put_filled("service '%': ", &[self.name]).put(what.as_bytes()).put(object.as_bytes());
+        line.put(if object.is_empty() { b"" } else { b": " }).put_filled(why, &[argument]);
         if !how.is_empty() {
-            let _ = all.extend_from_slice(&[b": ", how]);
+            line.put(b": ").put(how);
         }
-        words::complain(self.applet, &all);
+        words::complain(self.applet, "%", line.as_bytes());
         SYSTEM
     }
 }
@@ -100,12 +68,12 @@ fn script(call: &Call) -> Result<(&'static CStr, sys::start::Strings), u8> {
         Some(script) => Some((script, rest)),
         None => None,
     }
-    .ok_or_else(|| call.misused(&[b"which script?"]))
+    .ok_or_else(|| call.misused("which script?", b""))
 }
 
 /// The bytes of the script.
 fn read_settings(service: Service<'_>, script: &CStr) -> Result<Vec<u8>, u8> {
-    read_file(script).map_err(|e| service.failed(b"its settings", script.to_bytes(), b"", e))
+    read_file(script).map_err(|e| service.failed("its settings", "%", script.to_bytes(), e))
 }
 
 /// Bytes of a file that is read as a whole: far above any passwd file of a device.
@@ -131,28 +99,20 @@ fn read_file(path: &CStr) -> sys::Result<Vec<u8>> {
 fn decode<'a>(service: Service<'_>, bytes: &'a [u8]) -> Result<Settings<'a>, u8> {
     Settings::decode(bytes).map_err(|line| {
         let line = line.get(..200).unwrap_or(line);
-        service.refuse(b"its settings", &[b"this skeg does not understand the line '", line, b"'"])
+        service.refuse("its settings", "this skeg does not understand the line '%'", line)
     })
 }
 
-fn run(call: &mut Call) -> u8 {
-    let (script, arguments) = match script(call) {
-        Ok(both) => both,
-        Err(code) => return code,
-    };
+fn run(call: &Call) -> Result<u8, u8> {
+    let (script, arguments) = script(call)?;
     let mut rest = arguments;
     let name = rest.next().unwrap_or(script).to_bytes();
     let service = Service { applet: call.name, name };
-    let Err(code) = start(service, script, arguments);
-    code
+    start(service, script, arguments)
 }
 
 /// Applies everything and execs; comes back only with an exit code.
-fn start(
-    service: Service<'_>,
-    script: &'static CStr,
-    arguments: sys::start::Strings,
-) -> Result<core::convert::Infallible, u8> {
+fn start(service: Service<'_>, script: &'static CStr, arguments: sys::start::Strings) -> Result<u8, u8> {
     let bytes = read_settings(service, script)?;
     let settings = decode(service, &bytes)?;
     let program = match &settings.command {
@@ -164,15 +124,14 @@ fn start(
         cgroup::join(service, wanted)?;
     }
     if let Some(score) = settings.oom_score {
-        set_oom_score(score)
-            .map_err(|e| service.failed(b"oom-score", b"/proc/self/oom_score_adj", b"", e))?;
+        set_oom_score(score).map_err(|e| service.failed("oom-score", "/proc/self/oom_score_adj", b"", e))?;
     }
     for limit in &settings.limits {
         set_limit(limit)
-            .map_err(|e| service.failed(b"rlimits", limit_name(limit.resource).as_bytes(), b"", e))?;
+            .map_err(|e| service.failed("rlimits", "%", limit_name(limit.resource).as_bytes(), e))?;
     }
     if let Some(nice) = settings.nice {
-        sys::credentials::set_nice(nice).map_err(|e| service.failed(b"nice", b"setpriority", b"", e))?;
+        sys::credentials::set_nice(nice).map_err(|e| service.failed("nice", "setpriority", b"", e))?;
     }
     if let Some(mask) = settings.umask {
         sys::process::umask(mask);
@@ -180,7 +139,7 @@ fn start(
     identity.take(service)?;
     if settings.no_new_privs {
         sys::credentials::set_no_new_privileges()
-            .map_err(|e| service.failed(b"no-new-privs", b"prctl", b"", e))?;
+            .map_err(|e| service.failed("no-new-privs", "prctl", b"", e))?;
     }
     Err(program.become_it(service))
 }
@@ -202,20 +161,17 @@ fn set_limit(limit: &Limit) -> sys::Result<()> {
     sys::process::set_limit(limit.resource, Rlimit { current, maximum })
 }
 
-fn finish(call: &mut Call) -> u8 {
-    let (script, arguments) = match script(call) {
-        Ok(both) => both,
-        Err(code) => return code,
-    };
+fn finish(call: &Call) -> Result<u8, u8> {
+    let (script, arguments) = script(call)?;
     // The third argument of a finish is the service's name.
     let mut rest = arguments;
     let service = Service { applet: call.name, name: rest.nth(2).unwrap_or(script).to_bytes() };
     let cleaned = clean_up(service, script);
     // A script of the user's own goes on even when something could not be killed: it may know what to do.
     if program::Program::has_script(script) {
-        return program::Program::script(script, c"finish", arguments).become_it(service);
+        return Err(program::Program::script(script, c"finish", arguments).become_it(service));
     }
-    cleaned.err().unwrap_or(0)
+    cleaned.map(|()| 0)
 }
 
 fn clean_up(service: Service<'_>, script: &CStr) -> Result<(), u8> {

@@ -1,17 +1,40 @@
 // SPDX-License-Identifier: ISC
 //! How the program speaks: messages on standard error, output on standard output, the kernel's errors in words.
 
+use crate::applet::Call;
 use sys::Errno;
 use text::Line;
 
-/// Writes `NAME: fatal: PIECES` style lines: the program's name, then the pieces, in one write.
-pub fn complain(name: &[u8], pieces: &[&[u8]]) {
+/// Writes one line: the program's name, then the text with each `%` replaced by the next argument.
+pub fn complain_all(name: &[u8], template: &str, arguments: &[&[u8]]) {
     let mut line = Line::<2048>::new();
-    line.put(name).put(b": ");
-    for piece in pieces {
-        line.put_quoted(piece);
-    }
+    line.put(name).put(b": ").put_filled(template, arguments);
     let _ = sys::fs::write_all(sys::stderr(), line.end());
+}
+
+/// The same with one argument, or none in the text.
+#[inline(never)]
+pub fn complain(name: &[u8], template: &str, argument: &[u8]) {
+    complain_all(name, template, &[argument]);
+}
+
+/// Says which system call failed: `can't `, the text, and why.
+pub fn failed(name: &[u8], template: &str, argument: &[u8], errno: Errno) {
+    let mut line = Line::<2048>::new();
+    line.put(name).put(b": can't ").put_filled(template, &[argument]).put(b": ").put(self::errno(errno));
+    let _ = sys::fs::write_all(sys::stderr(), line.end());
+}
+
+/// Writes to standard output; else the exit code, without a word.
+#[inline(never)]
+pub fn output(bytes: &[u8]) -> Result<(), u8> {
+    sys::fs::write_all(sys::stdout(), bytes).map_err(|_| crate::applet::SYSTEM)
+}
+
+/// The same, but says so where it can't be done.
+#[inline(never)]
+pub fn say_output(call: &Call, bytes: &[u8]) -> Result<(), u8> {
+    output(bytes).map_err(|code| call.fail(code, "can't write to standard output", b""))
 }
 
 /// Writes the pieces to standard output; the exit code: 0, or [`SYSTEM`](crate::applet::SYSTEM) when it can't be written.
@@ -22,6 +45,23 @@ pub fn print(pieces: &[&[u8]]) -> u8 {
         }
     }
     0
+}
+
+include!(concat!(env!("OUT_DIR"), "/help.rs"));
+/// The help texts, each after its name, packed by the build script.
+static HELP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/help.bin"));
+
+/// Prints the help text of this name: usage, options, exit codes.
+pub fn help(name: &[u8]) -> Result<u8, u8> {
+    let mut texts = alloc::vec![0; LENGTH];
+    text::packed::unpack(HELP, &mut texts);
+    let mut parts = texts.split(|b| *b == 0);
+    while let (Some(of), Some(help)) = (parts.next(), parts.next()) {
+        if of == name {
+            output(help)?;
+        }
+    }
+    Ok(0)
 }
 
 /// The kernel's error in words.

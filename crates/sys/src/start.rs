@@ -24,6 +24,11 @@ impl Strings {
     pub const fn as_ptr(self) -> *const *const c_char {
         self.next
     }
+
+    /// Whether there is none.
+    pub fn is_empty(mut self) -> bool {
+        self.next().is_none()
+    }
 }
 
 impl Iterator for Strings {

@@ -1,117 +1,132 @@
 // SPDX-License-Identifier: ISC
-//! The argument pull-parser: an applet asks for one argument after the other, and for the value where one belongs.
+//! The argument parser: a table of options, and a pull loop that understands the words by it.
+//!
+//! A table is one text, an option a word: `"l=livedir v#verbosity b/block -j/json -m#max-scripts<256"`. An option begins with
+//! its letter, by which the program knows it; a dash before the letter says that it has no short form. `/` follows
+//! where it takes no value, `=` where it takes one, `#` where that is a number (`<N` at the end: at most N); then the
+//! long name, if it has one.
 //!
 //! Short options may be joined (`-av`), a value may follow at once or as the next word (`-t500`, `-t 500`), long ones
 //! take `--name=value` or `--name value`, `--` ends the options. As the s6 tools do, options end at the
 //! first word that is none.
 
+use crate::parse_u64;
 use core::ffi::CStr;
 
-/// One argument.
+/// Why an option can't be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arg {
-    /// `-x`
-    Short(u8),
-    /// `--name`, without the dashes and without its `=value`
-    Long(&'static [u8]),
+pub enum Wrong {
+    /// The table does not have it.
+    Unknown,
+    /// It needs a value, and is the last word.
+    MissingValue,
+    /// It takes no value, and was given one.
+    UnexpectedValue,
+    /// Its value is no number.
+    NotANumber,
+    /// Its value is above [`Args::most`].
+    TooLarge,
 }
 
-/// Why the arguments can't be understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArgError {
-    /// An option that needs a value is the last word.
-    MissingValue(Arg),
-    /// A long option that takes no value was given one.
-    UnexpectedValue(&'static [u8]),
-}
-
-/// The arguments that are still to be read.
+/// The words that are still to be read, and the option that came last.
 pub struct Args<I> {
-    words: I,
-    /// The rest of a cluster of short options, with the zero byte that ends the word.
-    cluster: &'static [u8],
-    /// The value behind a long option's `=`.
-    attached: Option<&'static CStr>,
-    last: Option<Arg>,
-    /// The first word that is no option, when it was met.
-    operand: Option<&'static CStr>,
-    over: bool,
+    table: &'static str,
+    /// What is left; once [`Self::option`] has given none, the operands.
+    pub words: I,
+    /// The rest of a cluster of short options.
+    cluster: &'static CStr,
+    /// The name of the option that came last: a letter, or a long name.
+    pub name: &'static [u8],
+    /// Whether it was a long one.
+    pub is_long: bool,
+    /// Its value, where it takes one.
+    pub value: &'static CStr,
+    /// Its value as a number, where it is one.
+    pub number: u32,
+    /// What that number may be at most.
+    pub most: u32,
 }
 
-impl<I: Iterator<Item = &'static CStr>> Args<I> {
-    /// The words after the program's name.
-    pub fn new(words: I) -> Self {
-        Self { words, cluster: b"", attached: None, last: None, operand: None, over: false }
+/// A C string without its first bytes.
+fn tail(string: &'static CStr, from: usize) -> &'static CStr {
+    let bytes = string.to_bytes_with_nul().get(from..).unwrap_or_default();
+    CStr::from_bytes_with_nul(bytes).unwrap_or_default()
+}
+
+impl<I: Iterator<Item = &'static CStr> + Clone> Args<I> {
+    /// The words after the program's name, to be understood by this table.
+    pub const fn new(table: &'static str, words: I) -> Self {
+        Self { table, words, cluster: c"", name: b"", is_long: false, value: c"", number: 0, most: u32::MAX }
     }
 
-    /// The next option; none once the first operand or `--` has come.
-    pub fn option(&mut self) -> Result<Option<Arg>, ArgError> {
-        if self.attached.take().is_some()
-            && let Some(Arg::Long(name)) = self.last
-        {
-            return Err(ArgError::UnexpectedValue(name));
-        }
-        if let Some((first, rest)) = self.cluster.split_first().filter(|(first, _)| **first != 0) {
-            self.cluster = rest;
-            return Ok(self.found(Arg::Short(*first)));
-        }
-        if self.over {
-            return Ok(None);
-        }
-        let Some(word) = self.words.next() else {
-            self.over = true;
-            return Ok(None);
+    /// The letter of the next option; none where the operands begin, and then it must not be asked again.
+    pub fn option(&mut self) -> Result<Option<u8>, Wrong> {
+        let attached = if self.cluster.is_empty() {
+            let mut rest = self.words.clone();
+            let Some(word) = rest.next() else { return Ok(None) };
+            let name = match word.to_bytes() {
+                [b'-', b'-', name @ ..] => name,
+                [b'-', _, ..] => b"-",
+                _ => return Ok(None),
+            };
+            self.words = rest;
+            self.is_long = name != b"-";
+            if name.is_empty() {
+                return Ok(None);
+            }
+            if self.is_long {
+                self.name = name.split(|b| *b == b'=').next().unwrap_or_default();
+                (self.name.len() < name.len()).then(|| tail(word, 2 + self.name.len() + 1))
+            } else {
+                self.letter(tail(word, 1))
+            }
+        } else {
+            self.letter(self.cluster)
         };
-        let bytes = word.to_bytes();
-        if bytes == b"--" {
-            self.over = true;
-            return Ok(None);
+        let (letter, kind) = self.find().ok_or(Wrong::Unknown)?;
+        if kind == b'/' {
+            return if self.is_long && attached.is_some() {
+                Err(Wrong::UnexpectedValue)
+            } else {
+                Ok(Some(letter))
+            };
         }
-        if let Some(long) = bytes.strip_prefix(b"--") {
-            let name = long.split(|b| *b == b'=').next().unwrap_or_default();
-            self.attached = word
-                .to_bytes_with_nul()
-                .get(2 + name.len() + 1..)
-                .and_then(|value| CStr::from_bytes_with_nul(value).ok());
-            return Ok(self.found(Arg::Long(name)));
-        }
-        match bytes.split_first() {
-            Some((b'-', rest)) if !rest.is_empty() => {
-                self.cluster = word.to_bytes_with_nul().get(2..).unwrap_or_default();
-                Ok(rest.first().and_then(|first| self.found(Arg::Short(*first))))
-            }
-            _ => {
-                self.operand = Some(word);
-                self.over = true;
-                Ok(None)
+        self.cluster = c"";
+        self.value = attached.or_else(|| self.words.next()).ok_or(Wrong::MissingValue)?;
+        if kind == b'#' {
+            match parse_u64(self.value.to_bytes()) {
+                Ok(n) if n <= u64::from(self.most) => self.number = n as u32,
+                Ok(_) | Err(crate::NumberError::TooLarge) => return Err(Wrong::TooLarge),
+                Err(_) => return Err(Wrong::NotANumber),
             }
         }
+        Ok(Some(letter))
     }
 
-    fn found(&mut self, arg: Arg) -> Option<Arg> {
-        self.last = Some(arg);
-        Some(arg)
+    /// Takes the first letter of a cluster; the rest, where there is one, may be its value.
+    fn letter(&mut self, cluster: &'static CStr) -> Option<&'static CStr> {
+        self.name = cluster.to_bytes().get(..1).unwrap_or_default();
+        self.cluster = tail(cluster, 1);
+        Some(self.cluster).filter(|rest| !rest.is_empty())
     }
 
-    /// The value of the option that came last.
-    pub fn value(&mut self) -> Result<&'static CStr, ArgError> {
-        if let Some(value) = self.attached.take() {
-            return Ok(value);
+    /// The letter and the kind of the option that has come, from the table.
+    fn find(&mut self) -> Option<(u8, u8)> {
+        for entry in self.table.as_bytes().split(|b| *b == b' ') {
+            let short = entry.strip_prefix(b"-");
+            let [letter, kind, long @ ..] = short.unwrap_or(entry) else { continue };
+            let mut parts = long.split(|b| *b == b'<');
+            let long = parts.next().unwrap_or_default();
+            if self.name == if self.is_long { long } else { core::slice::from_ref(letter) }
+                && (self.is_long || short.is_none())
+                && !self.name.is_empty()
+            {
+                let most = parts.next().and_then(|most| parse_u64(most).ok());
+                self.most = most.map_or(u32::MAX, |most| most as u32);
+                return Some((*letter, *kind));
+            }
         }
-        if self.cluster.len() > 1 {
-            let rest = core::mem::take(&mut self.cluster);
-            return CStr::from_bytes_with_nul(rest).map_err(|_| self.missing());
-        }
-        self.words.next().ok_or(self.missing())
-    }
-
-    fn missing(&self) -> ArgError {
-        ArgError::MissingValue(self.last.unwrap_or(Arg::Short(b'?')))
-    }
-
-    /// The next word that is no option. Call it when [`Self::option`] has given none.
-    pub fn operand(&mut self) -> Option<&'static CStr> {
-        self.operand.take().or_else(|| self.words.next())
+        None
     }
 }
 
@@ -119,44 +134,64 @@ impl<I: Iterator<Item = &'static CStr>> Args<I> {
 mod tests {
     use super::*;
 
-    fn args(words: &'static [&'static CStr]) -> Args<impl Iterator<Item = &'static CStr>> {
-        Args::new(words.iter().copied())
+    const TABLE: &str = "l=livedir t#timeout v/verbose a/ -h/help -m#most<256";
+
+    fn args(words: &'static [&'static CStr]) -> Args<impl Iterator<Item = &'static CStr> + Clone> {
+        Args::new(TABLE, words.iter().copied())
     }
 
     #[test]
     fn clusters_values_and_operands() {
         let mut a = args(&[c"-av", c"-t500", c"-l", c"live", c"--", c"-x"]);
-        assert_eq!(a.option(), Ok(Some(Arg::Short(b'a'))));
-        assert_eq!(a.option(), Ok(Some(Arg::Short(b'v'))));
-        assert_eq!(a.option(), Ok(Some(Arg::Short(b't'))));
-        assert_eq!(a.value(), Ok(c"500"));
-        assert_eq!(a.option(), Ok(Some(Arg::Short(b'l'))));
-        assert_eq!(a.value(), Ok(c"live"));
+        assert_eq!(a.option(), Ok(Some(b'a')));
+        assert_eq!(a.option(), Ok(Some(b'v')));
+        assert_eq!(a.option(), Ok(Some(b't')));
+        assert_eq!((a.value, a.number), (c"500", 500));
+        assert_eq!(a.option(), Ok(Some(b'l')));
+        assert_eq!(a.value, c"live");
         assert_eq!(a.option(), Ok(None));
-        assert_eq!(a.operand(), Some(c"-x"));
-        assert_eq!(a.operand(), None);
+        assert_eq!(a.words.collect::<Vec<_>>(), [c"-x"]);
     }
 
     #[test]
     fn long_options_take_their_value_either_way() {
-        let mut a = args(&[c"--live=x", c"--timeout", c"5", c"--help", c"start", c"-n"]);
-        assert_eq!(a.option(), Ok(Some(Arg::Long(b"live"))));
-        assert_eq!(a.value(), Ok(c"x"));
-        assert_eq!(a.option(), Ok(Some(Arg::Long(b"timeout"))));
-        assert_eq!(a.value(), Ok(c"5"));
-        assert_eq!(a.option(), Ok(Some(Arg::Long(b"help"))));
+        let mut a = args(&[c"--livedir=x", c"--timeout", c"5", c"--help", c"-", c"-n"]);
+        assert_eq!(a.option(), Ok(Some(b'l')));
+        assert_eq!(a.value, c"x");
+        assert_eq!(a.option(), Ok(Some(b't')));
+        assert_eq!(a.number, 5);
+        assert_eq!(a.option(), Ok(Some(b'h')));
         assert_eq!(a.option(), Ok(None));
-        assert_eq!(a.operand(), Some(c"start"));
-        assert_eq!(a.operand(), Some(c"-n"), "options end at the first operand");
+        assert_eq!(a.words.collect::<Vec<_>>(), [c"-", c"-n"], "options end at the first operand");
     }
 
     #[test]
-    fn a_value_that_is_missing_or_not_wanted_is_an_error() {
-        let mut a = args(&[c"-t"]);
-        assert_eq!(a.option(), Ok(Some(Arg::Short(b't'))));
-        assert_eq!(a.value(), Err(ArgError::MissingValue(Arg::Short(b't'))));
-        let mut a = args(&[c"--help=yes"]);
-        assert_eq!(a.option(), Ok(Some(Arg::Long(b"help"))));
-        assert_eq!(a.option(), Err(ArgError::UnexpectedValue(b"help")));
+    fn what_is_wrong_with_an_option_is_told() {
+        let wrong = |words| {
+            let mut a = args(words);
+            (a.option().unwrap_err(), a.name, a.is_long)
+        };
+        assert_eq!(wrong(&[c"-t"]), (Wrong::MissingValue, &b"t"[..], false));
+        assert_eq!(wrong(&[c"--livedir"]), (Wrong::MissingValue, &b"livedir"[..], true));
+        assert_eq!(wrong(&[c"--help=yes"]), (Wrong::UnexpectedValue, &b"help"[..], true));
+        assert_eq!(wrong(&[c"--help="]), (Wrong::UnexpectedValue, &b"help"[..], true));
+        assert_eq!(wrong(&[c"--hel"]), (Wrong::Unknown, &b"hel"[..], true));
+        assert_eq!(wrong(&[c"--="]), (Wrong::Unknown, &b""[..], true));
+        assert_eq!(wrong(&[c"-h"]), (Wrong::Unknown, &b"h"[..], false));
+        assert_eq!(wrong(&[c"-t", c""]), (Wrong::NotANumber, &b"t"[..], false));
+        assert_eq!(wrong(&[c"-t-1"]), (Wrong::NotANumber, &b"t"[..], false));
+        assert_eq!(wrong(&[c"-t4294967296"]), (Wrong::TooLarge, &b"t"[..], false));
+        assert_eq!(wrong(&[c"--most=257"]), (Wrong::TooLarge, &b"most"[..], true));
+    }
+
+    #[test]
+    fn a_long_name_is_needed_for_a_long_option() {
+        let mut a = args(&[c"--", c"-t"]);
+        assert_eq!(a.option(), Ok(None));
+        let mut a = args(&[c"--a"]);
+        assert_eq!(a.option(), Err(Wrong::Unknown));
+        let mut a = args(&[c"-a-"]);
+        assert_eq!(a.option(), Ok(Some(b'a')));
+        assert_eq!(a.option(), Err(Wrong::Unknown));
     }
 }

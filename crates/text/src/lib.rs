@@ -10,6 +10,7 @@ pub mod args;
 mod line;
 pub mod near;
 mod number;
+pub mod packed;
 
 pub use line::Line;
 pub use number::{Digits, NumberError, parse_hex, parse_i64, parse_octal, parse_u64};

@@ -54,6 +54,21 @@ impl<const N: usize> Line<N> {
         self
     }
 
+    /// Appends a text with each `%` of it replaced by the next argument (once there is no next one, by the last),
+    /// quoted as [`Self::put_quoted`] does.
+    pub fn put_filled(&mut self, template: &str, arguments: &[&[u8]]) -> &mut Self {
+        let (mut arguments, mut argument) = (arguments.iter(), &[][..]);
+        for &byte in template.as_bytes() {
+            if byte == b'%' {
+                argument = arguments.next().copied().unwrap_or(argument);
+                self.put_quoted(argument);
+            } else {
+                self.put(&[byte]);
+            }
+        }
+        self
+    }
+
     /// Appends a decimal number.
     pub fn num(&mut self, n: u64) -> &mut Self {
         self.put(Digits::decimal(n).as_bytes())
@@ -112,6 +127,17 @@ mod tests {
         let mut line = Line::<64>::new();
         line.put(b"pid ").num(42).put(b", ").signed(-7).put(b", ").seconds(12_034).put(b" ").hex(&[0xab, 1]);
         assert_eq!(line.end(), b"pid 42, -7, 12.034 s ab01\n");
+    }
+
+    #[test]
+    fn arguments_fill_the_places_of_a_template() {
+        let mut line = Line::<32>::new();
+        line.put_filled("% is no %", &[b"a\n%", b"name"]);
+        assert_eq!(line.as_bytes(), b"a\\x0a% is no name");
+        line.clear();
+        assert_eq!(line.put_filled("%.", &[]).as_bytes(), b".");
+        line.clear();
+        assert_eq!(line.put_filled("%, %:%", &[b"a", b"b"]).as_bytes(), b"a, b:b");
     }
 
     #[test]

@@ -5,8 +5,15 @@ use crate::words;
 use ::init::{Fault, Step};
 
 /// One line that begins with `skeg: `.
-pub fn say(pieces: &[&[u8]]) {
-    words::complain(b"skeg", pieces);
+#[inline(never)]
+pub fn say(template: &str, argument: &[u8]) {
+    words::complain(b"skeg", template, argument);
+}
+
+/// One line about a system call that failed.
+#[inline(never)]
+pub fn failed(template: &str, argument: &[u8], errno: sys::Errno) {
+    words::failed(b"skeg", template, argument, errno);
 }
 
 /// A step that failed, and what to do where that is known.
@@ -29,5 +36,5 @@ pub fn fault(fault: &Fault) {
         (Step::Move | Step::Mount, sys::Errno::NOENT) => b" (does the root have that directory?)",
         _ => b"",
     };
-    say(&[what, fault.what.as_bytes(), b": ", words::errno(fault.errno), hint]);
+    words::complain_all(b"skeg", "%%: %%", &[what, fault.what.as_bytes(), words::errno(fault.errno), hint]);
 }

@@ -19,14 +19,6 @@ use sys::mm::MappedFile;
 use sys::time::{Millis, monotonic};
 use sys::{CBuf, CWD, Errno};
 
-pub const HELP: &str = "\
-usage: init-start
-
-Run by init before it becomes the scanner: mounts skeg.data=, chooses an image, brings the bundle 'default' up.
-
-exit codes: 0 all is up, 1 some services are not, 111 the boot failed
-";
-
 /// How long the scanner may take to listen.
 const SCANNER: Millis = Millis(20_000);
 /// How long the data partition's device may take.
@@ -40,11 +32,15 @@ const MAX_IMAGE: u64 = 256 << 20;
 type Candidate = CBuf<256>;
 
 /// The applet.
-pub fn main(_: &mut Call) -> u8 {
+pub fn main(_: &Call) -> Result<u8, u8> {
+    Ok(start())
+}
+
+fn start() -> u8 {
     let mut line = [0; cmdline::MAX];
     let options = read_options(&mut line);
     if let Err(errno) = wait_for_scanner() {
-        say(&[b"the scanner does not listen in ", SCAN.to_bytes(), b": ", words::errno(errno)]);
+        say::failed("reach the scanner in %", SCAN.to_bytes(), errno);
         return fail(&options);
     }
     let data = options.data.and_then(mount_data);
@@ -60,12 +56,11 @@ pub fn main(_: &mut Call) -> u8 {
             trial.failed();
         }
     }
-    say(&[
-        b"no image that works; looked for: skeg.image=, current and previous on skeg.data=, ",
-        ROOT[0].to_bytes(),
-        b", ",
-        ROOT[1].to_bytes(),
-    ]);
+    words::complain_all(
+        b"skeg",
+        "no image that works; looked for: skeg.image=, current and previous on skeg.data=, %, %",
+        &[ROOT[0].to_bytes(), ROOT[1].to_bytes()],
+    );
     fail(&options)
 }
 
@@ -117,7 +112,7 @@ fn mount_data(value: &[u8]) -> Option<&'static CStr> {
         Ok(()) => Some(at),
         Err(fault) => {
             say::fault(&fault);
-            say(&[b"going on without the data partition"]);
+            say("going on without the data partition", b"");
             None
         }
     }
@@ -155,12 +150,12 @@ fn initialise(image: &Candidate, program: &CStr, options: &Options<'_>) -> bool 
         // Not there is not worth a line: most machines have one of the places only.
         Err(Errno::NOENT) if options.image.is_none() => return false,
         Err(errno) => {
-            say(&[b"passing over ", image.as_bytes(), b": ", words::errno(errno)]);
+            pass_over(image, words::errno(errno));
             return false;
         }
     };
     if let Err(why) = check(mapped.bytes(), options.bundle) {
-        say(&[b"passing over ", image.as_bytes(), b": ", why]);
+        pass_over(image, why);
         return false;
     }
     let millis =
@@ -171,19 +166,22 @@ fn initialise(image: &Candidate, program: &CStr, options: &Options<'_>) -> bool 
         Ok(Some(0)) => true,
         Ok(code) => {
             let code = text::Digits::decimal(u64::from(code.unwrap_or(999)));
-            say(&[
-                b"passing over ",
-                image.as_bytes(),
-                b": s6-rc-init failed with exit code ",
-                code.as_bytes(),
-            ]);
+            words::complain_all(
+                b"skeg",
+                "passing over %: s6-rc-init failed with exit code %",
+                &[image.as_bytes(), code.as_bytes()],
+            );
             false
         }
         Err(errno) => {
-            say(&[b"can't run ", program.to_bytes(), b": ", words::errno(errno)]);
+            say::failed("run %", program.to_bytes(), errno);
             false
         }
     }
+}
+
+fn pass_over(image: &Candidate, why: &[u8]) {
+    words::complain_all(b"skeg", "passing over %: %", &[image.as_bytes(), why]);
 }
 
 fn map(image: &Candidate) -> sys::Result<MappedFile> {
@@ -225,7 +223,7 @@ fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>, limit: Mil
             code
         }
         Err(errno) => {
-            say(&[b"can't run ", program.to_bytes(), b": ", words::errno(errno)]);
+            say::failed("run %", program.to_bytes(), errno);
             return SYSTEM;
         }
     };
@@ -238,7 +236,7 @@ fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>, limit: Mil
     });
     line.put(b": ").seconds(now.saturating_sub(start.0)).put(b" for the services, ");
     line.seconds(now.saturating_sub(handover())).put(b" since the kernel handed over (image ");
-    say(&[line.put_quoted(image.as_bytes()).put(b")").as_bytes()]);
+    say("%", line.put_quoted(image.as_bytes()).put(b")").as_bytes());
     u8::from(code != 0)
 }
 

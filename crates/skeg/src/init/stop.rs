@@ -7,8 +7,7 @@
 
 use super::say::{self, say};
 use super::{LIVE, SCAN, own_program, read_options};
-use crate::applet::{Call, SYSTEM, USAGE};
-use crate::words;
+use crate::applet::{Call, USAGE};
 use ::init::{cmdline, power};
 use core::ffi::CStr;
 use sys::event::{PollFd, PollFlags};
@@ -17,71 +16,35 @@ use sys::process::{Machine, Who};
 use sys::signal::number;
 use sys::time::{Millis, monotonic};
 use sys::{CBuf, CWD, Errno};
-use text::args::Arg;
 
-pub const HELP: &str = "\
-usage: poweroff|reboot|halt [-f]
-
-Asks process 1 to stop all services in their order and then the machine. Returns at once.
-  -f  at once: nothing is stopped, only what is in memory is written to disk
-
-exit codes: 0 asked, 100 wrong usage, 111 system call failed
-";
-
-pub const STOP_HELP: &str = "\
-usage: init-stop SIGNAL
-
-Run by the scanner when process 1 gets a signal: brings all services down, then ends the tree. SIGNAL is a path that
-ends with SIGUSR1 (halt), SIGUSR2, SIGPWR (power off), SIGTERM, SIGINT, SIGQUIT (start again).
-
-exit codes: 0 done or under way already, 100 wrong usage, 111 system call failed
-";
-
-pub const FINISH_HELP: &str = "\
-usage: init-finish
-
-Run by process 1 when the tree is gone: kills what is left, unmounts, ends the machine.
-";
+pub const OPTIONS: &str = "f/force";
 
 /// How long the scanner has to end the tree when all services are down.
 const TREE: Millis = Millis(20_000);
 
 /// The applets `poweroff`, `reboot`, `halt`.
-pub fn ask(call: &mut Call) -> u8 {
+pub fn ask(call: &Call) -> Result<u8, u8> {
     let what = match call.name {
         b"poweroff" => Machine::PowerOff,
         b"halt" => Machine::Halt,
         _ => Machine::Reboot,
     };
-    match call.args().option() {
-        Ok(Some(Arg::Short(b'f') | Arg::Long(b"force"))) => {
-            sys::fs::sync();
-            let failed = sys::process::reboot(what).err().unwrap_or(Errno::IO);
-            words::complain(call.name, &[b"the kernel refused: ", words::errno(failed)]);
-            SYSTEM
-        }
-        Ok(Some(_)) | Err(_) => {
-            words::complain(call.name, &[b"wrong usage: the only option is -f (see --help)"]);
-            USAGE
-        }
-        Ok(None) => request(call, what),
+    if !call.has(b'f') {
+        return request(call, what);
     }
+    sys::fs::sync();
+    let failed = sys::process::reboot(what).err().unwrap_or(Errno::IO);
+    Err(call.failed("end the machine", b"", failed))
 }
 
 /// Sends process 1 the signal for this.
-pub fn request(call: &Call, what: Machine) -> u8 {
+pub fn request(call: &Call, what: Machine) -> Result<u8, u8> {
     let signal = match what {
         Machine::PowerOff => number::USR2,
         Machine::Halt => number::USR1,
         Machine::Reboot | Machine::AskOnCtrlAltDel => number::TERM,
     };
-    match sys::signal::kill(1, signal) {
-        Ok(()) => 0,
-        Err(errno) => {
-            words::complain(call.name, &[b"can't signal process 1: ", words::errno(errno)]);
-            SYSTEM
-        }
-    }
+    sys::signal::kill(1, signal).map(|()| 0).map_err(|e| call.failed("signal process 1", b"", e))
 }
 
 /// The note that says what becomes of the machine; made once.
@@ -105,27 +68,27 @@ const fn name(what: Machine) -> &'static [u8] {
 }
 
 /// `init-stop`: brings everything down.
-pub fn main(call: &mut Call) -> u8 {
-    let Some(what) = call.words.next().and_then(|word| machine(word.to_bytes())) else {
-        say(&[b"init-stop: the signal's name is missing or unknown"]);
-        return USAGE;
+pub fn main(call: &Call) -> Result<u8, u8> {
+    let Some(what) = { call.words }.next().and_then(|word| machine(word.to_bytes())) else {
+        say("init-stop: the signal's name is missing or unknown", b"");
+        return Err(USAGE);
     };
     match super::note(WANTED, name(what)) {
         // A second request: the first one is on its way.
-        Err(Errno::EXIST) => return 0,
-        Err(errno) => say(&[b"can't write ", WANTED.to_bytes(), b": ", words::errno(errno)]),
+        Err(Errno::EXIST) => return Ok(0),
+        Err(errno) => say::failed("write %", WANTED.to_bytes(), errno),
         Ok(()) => {}
     }
-    say(&[b"stopping all services (", name(what), b")"]);
+    say("stopping all services (%)", name(what));
     let start = monotonic();
     interrupt_start();
     stop_services();
     let mut line = text::Line::<64>::new();
     line.put(b"services stopped in ").seconds(monotonic().0.saturating_sub(start.0));
-    say(&[line.as_bytes()]);
+    say("%", line.as_bytes());
     stop_tree();
     // The scanner replaces process 1 by `init-finish`, which kills this process too. Still here: it did not.
-    say(&[b"the scanner does not end: ending the machine without it"]);
+    say("the scanner does not end: ending the machine without it", b"");
     the_end(what)
 }
 
@@ -152,10 +115,10 @@ fn stop_services() {
     match super::run(&program, &words, super::handover()) {
         Ok(pid) => match wait_for(pid, Millis(limit.0 + 5_000)) {
             Some(0) => {}
-            Some(_) => say(&[b"not every service stopped as it should"]),
-            None => say(&[b"the services take too long to stop: going on without them"]),
+            Some(_) => say("not every service stopped as it should", b""),
+            None => say("the services take too long to stop: going on without them", b""),
         },
-        Err(errno) => say(&[b"can't run ", program.to_bytes(), b": ", words::errno(errno)]),
+        Err(errno) => say::failed("run %", program.to_bytes(), errno),
     }
 }
 
@@ -189,17 +152,17 @@ fn stop_tree() {
         .and_then(|control| sys::fs::write_all(control, b"t"));
     match sent {
         Ok(()) => ::init::rescue::pause(TREE),
-        Err(errno) => say(&[b"can't reach the scanner: ", words::errno(errno)]),
+        Err(errno) => say::failed("reach the scanner", b"", errno),
     }
 }
 
 /// `init-finish`: what process 1 is when the tree is gone.
-pub fn finish(_: &mut Call) -> u8 {
+pub fn finish(_: &Call) -> Result<u8, u8> {
     let mut word = [0; 16];
     let len = sys::fs::open_read(CWD, WANTED).and_then(|f| sys::fs::read_full(f, &mut word)).unwrap_or(0);
     let what = machine(word.get(..len).unwrap_or_default());
     if what.is_none() {
-        say(&[b"the scanner has ended without a request: starting again"]);
+        say("the scanner has ended without a request: starting again", b"");
     }
     the_end(what.unwrap_or(Machine::Reboot))
 }
@@ -207,10 +170,13 @@ pub fn finish(_: &mut Call) -> u8 {
 fn the_end(what: Machine) -> ! {
     power::end_all();
     power::unmount_all(|fault| say::fault(&fault));
-    say(&[match what {
-        Machine::PowerOff => b"power off".as_slice(),
-        Machine::Halt => b"halted",
-        Machine::Reboot | Machine::AskOnCtrlAltDel => b"restart",
-    }]);
+    say(
+        "%",
+        match what {
+            Machine::PowerOff => b"power off".as_slice(),
+            Machine::Halt => b"halted",
+            Machine::Reboot | Machine::AskOnCtrlAltDel => b"restart",
+        },
+    );
     power::end_machine(what)
 }

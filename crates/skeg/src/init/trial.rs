@@ -27,7 +27,7 @@ impl Trial {
         let mut buf = [0; 32];
         let mark = store.trial(&mut buf).ok()??;
         if mark.ends_with(TRIED) {
-            say(&[b"the installed image did not come up at the last boot: going back to the previous one"]);
+            say("the installed image did not come up at the last boot: going back to the previous one", b"");
             Self::go_back(&store);
             return None;
         }
@@ -35,7 +35,7 @@ impl Trial {
         let noted = CBuf::<40>::from_pieces(&[mark, TRIED]).ok()?;
         if store.mark(noted.as_bytes()).is_err() {
             // A trial that can't be noted might never end.
-            say(&[b"the trial of the installed image can't be noted: going on without it"]);
+            say("the trial of the installed image can't be noted: going on without it", b"");
             return None;
         }
         Some(Self { store, limit: Millis(seconds.saturating_mul(1_000)) })
@@ -44,21 +44,21 @@ impl Trial {
     fn go_back(store: &Store) {
         match store.back() {
             Ok(true) => {}
-            Ok(false) | Err(_) => say(&[b"there is no previous image to go back to"]),
+            Ok(false) | Err(_) => say("there is no previous image to go back to", b""),
         }
     }
 
     /// The image has come up: it counts.
     pub fn passed(self) {
         match self.store.end_trial() {
-            Ok(()) => say(&[b"the installed image has passed its trial"]),
-            Err(_) => say(&[b"the installed image has passed its trial, but that can't be noted"]),
+            Ok(()) => say("the installed image has passed its trial", b""),
+            Err(_) => say("the installed image has passed its trial, but that can't be noted", b""),
         }
     }
 
     /// It has not: the next boot takes the previous one.
     pub fn failed(self) {
-        say(&[b"the installed image has failed its trial: the next boot takes the previous one"]);
+        say("the installed image has failed its trial: the next boot takes the previous one", b"");
         Self::go_back(&self.store);
     }
 }

@@ -2,8 +2,10 @@
 //! What happens during a change, in words, and into the history. Used by every applet that changes services.
 
 use super::open::direction;
+use crate::applet::Call;
 use crate::live_words;
 use crate::words;
+use core::ffi::CStr;
 use engine::{Image, Towards};
 use live::{History, Outcome, Record};
 use run::{Note, RunError, Why};
@@ -88,7 +90,7 @@ impl<'a> Reporter<'a> {
                 line.put(b": ").put(words::errno(errno));
             }
         }
-        words::complain(self.name, &[line.as_bytes()]);
+        words::complain(self.name, "%", line.as_bytes());
     }
 
     fn service(&self, line: &mut Line<512>, service: u16) {
@@ -148,13 +150,21 @@ fn reason(line: &mut Line<512>, why: Why) {
     };
 }
 
+/// The exit code of a change; one that timed out is said.
+#[inline(never)]
+pub fn ended(call: &Call, outcome: run::Outcome) -> u8 {
+    if outcome.timed_out {
+        return call.fail(2, "timed out", b"");
+    }
+    u8::from(!outcome.is_good())
+}
+
 /// Says why a session ended; the exit code.
-pub fn session_error(name: &[u8], live: &[u8], error: RunError) -> u8 {
-    let (what, errno): (&[u8], _) = match error {
-        RunError::Live(error) => return live_words::complain(name, live, error),
-        RunError::Prepare(errno) => (b"can't prepare the waiting for events: ", errno),
-        RunError::Wait(errno) => (b"can't wait for events: ", errno),
-    };
-    words::complain(name, &[what, words::errno(errno)]);
-    crate::applet::SYSTEM
+#[inline(never)]
+pub fn session_error(call: &Call, live: &CStr, error: RunError) -> u8 {
+    match error {
+        RunError::Live(error) => live_words::complain(call, live, error),
+        RunError::Prepare(errno) => call.failed("prepare the waiting for events", b"", errno),
+        RunError::Wait(errno) => call.failed("wait for events", b"", errno),
+    }
 }

@@ -7,86 +7,38 @@ use super::open::{Opened, open};
 use crate::applet::Call;
 use crate::words;
 use alloc::vec::Vec;
-use core::ffi::CStr;
 use engine::Set;
 use live::{Access, Phase, Wait};
 use text::Digits;
-use text::args::Arg;
 
-pub const HELP: &str = "\
-usage: skeg status [-l LIVE] [--json] [NAME...]
+pub const OPTIONS: &str = "l=livedir -j/json";
 
-Prints each service (those of the NAMEs: services or bundles): its kind, whether it is up, ready, wanted up by its supervisor,
-its process, since when, and how long its last start took. No lock is taken.
-  -l LIVE  the live directory (--livedir; default /run/s6-rc)
-  --json   one array of objects
-
-exit codes: 0 all of them are up, 1 not all, 3 unknown name, 4 invalid image or state, 100 wrong usage,
-111 system call failed
-";
-
-/// What `status` and `why` are asked.
-pub struct Question {
-    /// The live directory.
-    pub live: &'static CStr,
-    /// Whether to answer in JSON.
-    pub json: bool,
-    /// The names.
-    pub names: Vec<&'static [u8]>,
+/// Whether `--json` was given, among the options or behind the names.
+pub fn wants_json(call: &Call) -> bool {
+    call.has(b'j') || { call.words }.any(|name| name == c"--json")
 }
 
-/// Parses the options that `status` and `why` share.
-pub fn question(call: &Call) -> Result<Question, u8> {
-    let mut q = Question { live: super::LIVE, json: false, names: Vec::new() };
-    let mut args = call.args();
-    while let Some(option) = args.option().map_err(|e| call.refuse(e))? {
-        match option {
-            Arg::Short(b'l') | Arg::Long(b"livedir") => {
-                q.live = args.value().map_err(|e| call.refuse(e))?;
-            }
-            Arg::Long(b"json") => q.json = true,
-            other => return Err(call.unknown(other)),
-        }
-    }
-    while let Some(name) = args.operand() {
-        if name == c"--json" {
-            q.json = true;
-        } else {
-            q.names.push(name.to_bytes());
-        }
-    }
-    Ok(q)
-}
-
-/// The services that names stand for; all for no name.
-pub fn select(call: &Call, opened: &Opened, names: &[&[u8]]) -> Result<Set, u8> {
+/// The services that the words stand for.
+#[inline(never)]
+pub fn select(call: &Call, opened: &Opened) -> Result<Set, u8> {
     let mut selected = Set::new(opened.image.db().len());
-    for name in names {
-        if !opened.image.select_all(name, &mut selected) {
-            words::complain(call.name, &[b"no service or bundle has the name '", name, b"'"]);
-            return Err(3);
+    for name in call.words.filter(|name| *name != c"--json") {
+        if !opened.image.select_all(name.to_bytes(), &mut selected) {
+            return Err(call.fail(3, "no service or bundle has the name '%'", name.to_bytes()));
         }
-    }
-    if names.is_empty() {
-        selected.invert();
     }
     Ok(selected)
 }
 
-pub fn main(call: &mut Call) -> u8 {
-    run(call).unwrap_or_else(|code| code)
-}
-
-fn run(call: &Call) -> Result<u8, u8> {
-    let q = question(call)?;
-    let opened = open(call.name, q.live, Access::Look, Wait::No)?;
-    let selected = select(call, &opened, &q.names)?;
+pub fn main(call: &Call) -> Result<u8, u8> {
+    let opened = open(call, call.live(), Access::Look, Wait::No)?;
+    let mut selected = select(call, &opened)?;
+    if { call.words }.all(|name| name == c"--json") {
+        selected.invert();
+    }
     let facts = Facts::read(&opened);
     let found: Vec<Found<'_>> = selected.iter().map(|service| facts.of(service)).collect();
-    let code = if q.json { words::print(&[&json(&found)]) } else { words::print(&[&table(&found)]) };
-    if code != 0 {
-        return Err(code);
-    }
+    words::output(&if wants_json(call) { json(&found) } else { table(&found) })?;
     Ok(u8::from(!found.iter().all(|f| f.state.is_up())))
 }
 

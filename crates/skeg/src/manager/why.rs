@@ -4,54 +4,39 @@
 use super::facts::{Facts, Found, Past};
 use super::json::Json;
 use super::open::{Opened, open};
-use super::status::{question, span, state};
+use super::status::{span, state, wants_json};
 use crate::applet::Call;
 use crate::words;
 use alloc::vec::Vec;
+use core::ffi::CStr;
 use engine::{Graph, Set, Towards};
 use live::{Access, Outcome, Wait};
 use text::Line;
 
-pub const HELP: &str = "\
-usage: skeg why [-l LIVE] [--json] NAME
-
-Says why the service NAME is up or down: how its last transition went, what its supervisor says, and, where something
-it needs is down, which services are the cause; for one that is up, which of those that are up need it.
-  -l LIVE  the live directory (--livedir; default /run/s6-rc)
-  --json   one object
-
-exit codes: 0, 3 unknown name, 4 invalid image or state, 100 wrong usage, 111 system call failed
-";
-
-pub fn main(call: &mut Call) -> u8 {
-    run(call).unwrap_or_else(|code| code)
-}
-
-fn run(call: &Call) -> Result<u8, u8> {
-    let q = question(call)?;
-    let [name] = q.names.as_slice() else { return Err(call.misused(&[b"which service? One name"])) };
-    let opened = open(call.name, q.live, Access::Look, Wait::No)?;
-    let Some(target) = opened.image.db().lookup(name) else {
-        words::complain(call.name, &[b"no service has the name '", name, b"'"]);
-        return Err(3);
+pub fn main(call: &Call) -> Result<u8, u8> {
+    let mut names = call.words.filter(|name| *name != c"--json").map(CStr::to_bytes);
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Err(call.misused("which service? One name", b""));
     };
-    let db::Target::Service(id) = target else {
-        words::complain(call.name, &[b"'", name, b"' is a bundle: 'skeg status ", name, b"' lists it"]);
-        return Err(3);
+    let opened = open(call, call.live(), Access::Look, Wait::No)?;
+    let id = match opened.image.db().lookup(name) {
+        Some(db::Target::Service(id)) => id,
+        Some(db::Target::Bundle(_)) => {
+            return Err(call.fail(3, "'%' is a bundle: 'skeg status %' lists it", name));
+        }
+        None => return Err(call.fail(3, "no service has the name '%'", name)),
     };
     let service = id.index() as u16;
     let facts = Facts::read(&opened);
     let causes = causes(&opened, &facts, service);
     let dependents = dependents(&opened, service);
-    let text = if q.json {
+    let text = if wants_json(call) {
         json(&opened, &facts, service, &causes, &dependents)
     } else {
         prose(&opened, &facts, service, &causes, &dependents)
     };
-    match words::print(&[&text]) {
-        0 => Ok(0),
-        code => Err(code),
-    }
+    words::output(&text)?;
+    Ok(0)
 }
 
 /// The services below it that are down although all that they need is up: where a start would begin, or has failed.

@@ -11,18 +11,18 @@ use sys::{CBuf, CWD, Errno, OwnedFd, fs};
 /// How long killed processes may take to go: below the 5 s that a supervisor gives a finish by default.
 const PATIENCE: Millis = Millis(4_000);
 
-const SETTING: &[u8] = b"cgroup";
+const SETTING: &str = "cgroup";
 
 /// The root of the hierarchy.
 fn root(service: Service<'_>) -> Result<OwnedFd, u8> {
     let table = read_file(c"/proc/self/mountinfo")
-        .map_err(|e| service.failed(SETTING, b"/proc/self/mountinfo", b"", e))?;
+        .map_err(|e| service.failed(SETTING, "/proc/self/mountinfo", b"", e))?;
     let point = host::cgroup_mount(&table)
-        .ok_or_else(|| service.refuse(SETTING, &[b"no cgroup2 file system is mounted"]))?;
+        .ok_or_else(|| service.refuse(SETTING, "no cgroup2 file system is mounted", b""))?;
     sys::Path::from_pieces(&[&point])
         .map_err(|_| Errno::NAMETOOLONG)
         .and_then(|path| fs::open_dir(CWD, &path))
-        .map_err(|e| service.failed(SETTING, &point, b"", e))
+        .map_err(|e| service.failed(SETTING, "%", &point, e))
 }
 
 fn name(part: &[u8]) -> CBuf<256> {
@@ -36,19 +36,18 @@ pub fn join(service: Service<'_>, wanted: &Cgroup<'_>) -> Result<(), u8> {
         for (file, _) in &wanted.files {
             let controller = file.split(|b| *b == b'.').next().unwrap_or_default();
             enable(&group, controller)
-                .map_err(|e| service.failed(SETTING, b"enable the controller ", controller, e))?;
+                .map_err(|e| service.failed(SETTING, "enable the controller %", controller, e))?;
         }
-        group = enter(&group, part).map_err(|e| service.failed(SETTING, b"make ", &wanted.path, e))?;
+        group = enter(&group, part).map_err(|e| service.failed(SETTING, "make %", &wanted.path, e))?;
     }
     if fs::access(&group, c"cgroup.kill", 0).is_err() {
-        let why: &[u8] = b"this kernel can't empty a cgroup (it needs Linux 5.14)";
-        return Err(service.refuse(SETTING, &[why]));
+        return Err(service.refuse(SETTING, "this kernel can't empty a cgroup (it needs Linux 5.14)", b""));
     }
-    empty(&group).map_err(|e| service.failed(SETTING, b"empty before the start: ", &wanted.path, e))?;
+    empty(&group).map_err(|e| service.failed(SETTING, "empty before the start: %", &wanted.path, e))?;
     for (file, value) in &wanted.files {
-        write(&group, file, value).map_err(|e| service.failed(SETTING, b"write to ", file, e))?;
+        write(&group, file, value).map_err(|e| service.failed(SETTING, "write to %", file, e))?;
     }
-    write(&group, b"cgroup.procs", b"0").map_err(|e| service.failed(SETTING, b"join ", &wanted.path, e))
+    write(&group, b"cgroup.procs", b"0").map_err(|e| service.failed(SETTING, "join %", &wanted.path, e))
 }
 
 /// Kills what is left in the group, waits until it is empty, and takes it away.
@@ -60,10 +59,10 @@ pub fn leave(service: Service<'_>, wanted: &Cgroup<'_>) -> Result<(), u8> {
         let group = match fs::open_dir(&parent, &name) {
             // It was never made.
             Err(Errno::NOENT) => return Ok(()),
-            other => other.map_err(|e| service.failed(SETTING, &wanted.path, b"", e))?,
+            other => other.map_err(|e| service.failed(SETTING, "%", &wanted.path, e))?,
         };
         if parts.peek().is_none() {
-            empty(&group).map_err(|e| service.failed(SETTING, b"empty ", &wanted.path, e))?;
+            empty(&group).map_err(|e| service.failed(SETTING, "empty %", &wanted.path, e))?;
             // It may hold groups that the service made; the next start uses it again then.
             let _ = fs::rmdir(&parent, &name);
             return Ok(());

@@ -23,21 +23,21 @@ pub fn all(applet: &[u8], db: Db<'_>) -> bool {
 
 fn one(service: Service<'_>, settings: &Settings<'_>) -> Result<(), u8> {
     if sys::process::ids().0 != 0 {
-        let setting: &[u8] = match settings {
-            Settings { user: Some(_), .. } => b"user",
-            Settings { groups: Some(_), .. } => b"groups",
-            Settings { capabilities: Some(_), .. } => b"capabilities",
-            _ => b"",
+        let setting = match settings {
+            Settings { user: Some(_), .. } => "user",
+            Settings { groups: Some(_), .. } => "groups",
+            Settings { capabilities: Some(_), .. } => "capabilities",
+            _ => "",
         };
         if !setting.is_empty() {
-            return Err(service.refuse(setting, &[b"only a tree of root's can"]));
+            return Err(service.refuse(setting, "only a tree of root's can", b""));
         }
     }
     if settings.cgroup.is_some()
         && let Ok(kinds) = read_file(c"/proc/filesystems")
         && !kinds.split(u8::is_ascii_whitespace).any(|kind| kind == b"cgroup2")
     {
-        return Err(service.refuse(b"cgroup", &[b"this kernel has no cgroup2"]));
+        return Err(service.refuse("cgroup", "this kernel has no cgroup2", b""));
     }
     identity::can_have(service, settings.capabilities.unwrap_or(0))?;
     let _ = Identity::resolve(service, settings);

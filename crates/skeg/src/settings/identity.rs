@@ -28,13 +28,13 @@ impl Identity {
             return Ok(identity);
         }
         // A device may do without them as long as numbers say it all.
-        let read = |setting: &[u8], path: &CStr| match read_file(path) {
+        let read = |setting: &str, path: &CStr| match read_file(path) {
             Err(Errno::NOENT) => Ok(Vec::new()),
-            other => other.map_err(|e| service.failed(setting, path.to_bytes(), b"", e)),
+            other => other.map_err(|e| service.failed(setting, "%", path.to_bytes(), e)),
         };
-        let groups = read(b"groups", GROUP)?;
+        let groups = read("groups", GROUP)?;
         if let Some(user) = &settings.user {
-            let passwd = read(b"user", PASSWD)?;
+            let passwd = read("user", PASSWD)?;
             let account = find_account(&passwd, user.user);
             identity.user = Some(ids(service, user, account, &groups)?);
             if settings.groups.is_none() {
@@ -45,7 +45,7 @@ impl Identity {
         if let Some(names) = &settings.groups {
             let mut list = Vec::new();
             for name in names {
-                list.push(group_id(service, b"groups", name, &groups)?);
+                list.push(group_id(service, "groups", name, &groups)?);
             }
             identity.groups = Some(list);
         }
@@ -57,17 +57,17 @@ impl Identity {
         if let Some(set) = self.capabilities {
             bound(service, set)?;
             credentials::set_keep_capabilities(true)
-                .map_err(|e| service.failed(b"capabilities", b"prctl", b"", e))?;
+                .map_err(|e| service.failed("capabilities", "prctl", b"", e))?;
         }
         if let Some(groups) = &self.groups {
-            credentials::set_groups(groups).map_err(|e| service.failed(b"groups", b"setgroups", b"", e))?;
+            credentials::set_groups(groups).map_err(|e| service.failed("groups", "setgroups", b"", e))?;
         }
         if let Some((user, group)) = self.user {
-            credentials::set_group(group).map_err(|e| service.failed(b"user", b"setresgid", b"", e))?;
-            credentials::set_user(user).map_err(|e| service.failed(b"user", b"setresuid", b"", e))?;
+            credentials::set_group(group).map_err(|e| service.failed("user", "setresgid", b"", e))?;
+            credentials::set_user(user).map_err(|e| service.failed("user", "setresuid", b"", e))?;
         }
         match self.capabilities {
-            Some(set) => keep(set).map_err(|e| service.failed(b"capabilities", b"capset", b"", e)),
+            Some(set) => keep(set).map_err(|e| service.failed("capabilities", "capset", b"", e)),
             None => Ok(()),
         }
     }
@@ -82,37 +82,34 @@ fn ids(
 ) -> Result<(u32, u32), u8> {
     let id = account.map(|a| a.user).or(parse_id(user.user));
     let Some(id) = id else {
-        return Err(service.refuse(b"user", &[b"'", user.user, b"' is not in /etc/passwd"]));
+        return Err(service.refuse("user", "'%' is not in /etc/passwd", user.user));
     };
     let group = match (user.group, account) {
-        (Some(name), _) => group_id(service, b"user", name, groups)?,
+        (Some(name), _) => group_id(service, "user", name, groups)?,
         (None, Some(account)) => account.group,
         (None, None) => {
-            let who = user.user;
-            return Err(service.refuse(
-                b"user",
-                &[b"user ", who, b" is not in /etc/passwd, so its group must be given: ", who, b":GROUP"],
-            ));
+            let why = "user % is not in /etc/passwd, so its group must be given: %:GROUP";
+            return Err(service.refuse("user", why, user.user));
         }
     };
     Ok((id, group))
 }
 
-fn group_id(service: Service<'_>, setting: &[u8], name: &[u8], groups: &[u8]) -> Result<u32, u8> {
+fn group_id(service: Service<'_>, setting: &str, name: &[u8], groups: &[u8]) -> Result<u32, u8> {
     find_group(groups, name)
-        .ok_or_else(|| service.refuse(setting, &[b"the group '", name, b"' is not in /etc/group"]))
+        .ok_or_else(|| service.refuse(setting, "the group '%' is not in /etc/group", name))
 }
 
 /// Refuses capabilities that the kernel does not know or the supervisor has given up.
 pub fn can_have(service: Service<'_>, set: u64) -> Result<(), u8> {
     for capability in (0..64).filter(|n| set & (1 << n) != 0) {
         let name = capability_name(capability).as_bytes();
-        let why: &[u8] = match credentials::is_in_bounding_set(capability) {
+        let why = match credentials::is_in_bounding_set(capability) {
             Ok(true) => continue,
-            Ok(false) => b"the supervisor itself may not have ",
-            Err(_) => b"this kernel has no ",
+            Ok(false) => "the supervisor itself may not have %",
+            Err(_) => "this kernel has no %",
         };
-        return Err(service.refuse(b"capabilities", &[why, name]));
+        return Err(service.refuse("capabilities", why, name));
     }
     Ok(())
 }
@@ -125,7 +122,7 @@ fn bound(service: Service<'_>, set: u64) -> Result<(), u8> {
         if credentials::is_in_bounding_set(capability) == Ok(true) {
             let name = capability_name(capability).as_bytes();
             credentials::drop_from_bounding_set(capability)
-                .map_err(|e| service.failed(b"capabilities", b"give up ", name, e))?;
+                .map_err(|e| service.failed("capabilities", "give up %", name, e))?;
         }
     }
     Ok(())

@@ -63,7 +63,7 @@ impl Program {
     /// Execs it; the exit code when that fails.
     pub fn become_it(&self, service: Service<'_>) -> u8 {
         let errno = self.exec();
-        service.say(&[b"can't run ", self.name.to_bytes()], &[], words::errno(errno))
+        service.say("can't run ", "", "%", self.name.to_bytes(), words::errno(errno))
     }
 
     fn exec(&self) -> Errno {

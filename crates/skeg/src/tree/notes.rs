@@ -3,7 +3,7 @@
 
 use crate::words;
 use supervise::{Note, What};
-use text::Digits;
+use text::Line;
 
 pub fn say_scanner(note: &Note<'_>) {
     say(b"s6-svscan", note);
@@ -14,44 +14,33 @@ pub fn say_supervise(note: &Note<'_>) {
 }
 
 fn say(program: &[u8], note: &Note<'_>) {
-    let mut detail = Digits::decimal(0);
-    let (before, after) = phrase(note.what, &mut detail);
-    let mut pieces = heapless::Vec::<&[u8], 8>::new();
+    let mut line = Line::<1024>::new();
     if !note.name.is_empty() {
-        let _ = pieces.extend_from_slice(&[note.name, b": "]);
+        line.put_filled("%: ", &[note.name]);
     }
-    let _ = pieces.push(before);
+    let (before, after) = phrase(note.what);
+    line.put(before);
     match note.what {
-        What::SupervisorDied(_) | What::UnknownCommand(_) => {
-            let _ = pieces.push(detail.as_bytes());
-        }
-        What::InvalidFile(file) => {
-            let _ = pieces.push(file.as_bytes());
-        }
-        _ => {}
-    }
+        What::SupervisorDied(status) => line.num(u64::from(status)),
+        What::UnknownCommand(byte) => line.num(u64::from(byte)),
+        What::InvalidFile(file) => line.put(file.as_bytes()),
+        _ => &mut line,
+    };
     if let Some(errno) = note.errno {
-        let _ = pieces.extend_from_slice(&[b": ", words::errno(errno)]);
+        line.put(b": ").put(words::errno(errno));
     }
-    let _ = pieces.push(after);
-    words::complain(program, &pieces);
+    words::complain(program, "%", line.put(after).as_bytes());
 }
 
 /// What comes before the detail or the reason, and what comes after it.
-fn phrase(what: What, detail: &mut Digits) -> (&'static [u8], &'static [u8]) {
+const fn phrase(what: What) -> (&'static [u8], &'static [u8]) {
     match what {
-        What::SupervisorDied(status) => {
-            *detail = Digits::decimal(u64::from(status));
-            (b"the supervisor has died, wait status ", b"; another one takes over")
-        }
+        What::SupervisorDied(_) => (b"the supervisor has died, wait status ", b"; another one takes over"),
         What::ForkSupervisor => (b"can't start the supervisor", b"; trying again in a second"),
         What::SignalProgram => (b"can't run it", b"; doing what the signal does by itself"),
         What::Again => (b"can't execute the scanner's program anew", b"; going on as before"),
         What::AgainRefused => (b"the new program can't take over", b"; going on as before"),
-        What::UnknownCommand(byte) => {
-            *detail = Digits::decimal(u64::from(byte));
-            (b"unknown command byte ", b"")
-        }
+        What::UnknownCommand(_) => (b"unknown command byte ", b""),
         What::Keep => {
             (b"can't hand a descriptor to the scanner", b"; a restart of the supervisor may restart it")
         }

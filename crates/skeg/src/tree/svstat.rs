@@ -7,17 +7,6 @@ use live::tree::Status;
 use sys::time::{Wall, wall};
 use sys::{CWD, Errno};
 use text::Line;
-use text::args::Arg;
-
-pub const HELP: &str = "\
-usage: s6-svstat [-uwNrpgest | -o FIELD,...] [-n] SERVICEDIR
-
-Without a field, prints a line for people (-n: signals as numbers). Fields, printed with a space between:
-  -u up  -w wantedup  -N normallyup  -r ready  -p pid  -g pgid  -e exitcode  -s signal  -t updownfor
-  and paused signum updownsince readysince readyfor
-
-exit codes: 0 printed, 1 not supervised, 100 wrong usage, 111 system call failed
-";
 
 #[derive(Clone, Copy)]
 enum Field {
@@ -53,6 +42,7 @@ const FIELDS: &[(&[u8], Field)] = &[
     (b"readyfor", Field::ReadyFor),
 ];
 
+/// The fields with a letter.
 const LETTERS: &[(u8, Field)] = &[
     (b'u', Field::Up),
     (b'w', Field::WantedUp),
@@ -65,6 +55,8 @@ const LETTERS: &[(u8, Field)] = &[
     (b't', Field::For),
 ];
 
+pub const OPTIONS: &str = "u/ w/ N/ r/ p/ g/ e/ s/ t/ n/ o=";
+
 type Fields = heapless::Vec<Field, 16>;
 
 struct View {
@@ -73,75 +65,49 @@ struct View {
     now: Wall,
 }
 
-pub fn main(call: &mut Call) -> u8 {
-    let mut args = call.args();
-    let (mut fields, mut numeric) = (Fields::new(), false);
-    loop {
-        let added = match args.option() {
-            Ok(None) => break,
-            Err(e) => return call.refuse(e),
-            Ok(Some(Arg::Short(b'n'))) => {
-                numeric = true;
-                Ok(())
-            }
-            Ok(Some(Arg::Short(b'o'))) => match args.value() {
-                Ok(list) => add_named(call, &mut fields, list.to_bytes()),
-                Err(e) => return call.refuse(e),
-            },
-            Ok(Some(Arg::Short(letter))) if LETTERS.iter().any(|(l, _)| *l == letter) => {
-                LETTERS.iter().filter(|(l, _)| *l == letter).try_for_each(|(_, f)| add(call, &mut fields, *f))
-            }
-            Ok(Some(other)) => return call.unknown(other),
-        };
-        if let Err(code) = added {
-            return code;
+pub fn main(call: &Call) -> Result<u8, u8> {
+    let (mut fields, mut options) = (Fields::new(), call.options());
+    while let Ok(Some(letter)) = options.option() {
+        if letter == b'o' {
+            add_named(call, &mut fields, options.value.to_bytes())?;
+        } else if let Some((_, field)) = LETTERS.iter().find(|(l, _)| *l == letter) {
+            add(call, &mut fields, *field)?;
         }
     }
-    let Some(dir) = args.operand() else { return call.misused(&[b"which service directory?"]) };
-    match look(call, dir) {
-        Ok(view) => print(&view, &fields, numeric),
-        Err(code) => code,
-    }
+    let view = look(call, call.operand("which service directory?")?)?;
+    Ok(print(&view, &fields, call.has(b'n')))
 }
 
 fn add(call: &Call, fields: &mut Fields, field: Field) -> Result<(), u8> {
-    fields.push(field).map_err(|_| call.misused(&[b"too many fields: at most 16"]))
+    fields.push(field).map_err(|_| call.misused("too many fields: at most 16", b""))
 }
 
 fn add_named(call: &Call, fields: &mut Fields, list: &[u8]) -> Result<(), u8> {
     for name in list.split(|b| *b == b',').filter(|name| !name.is_empty()) {
         match FIELDS.iter().find(|(n, _)| *n == name) {
             Some((_, field)) => add(call, fields, *field)?,
-            None => return Err(call.misused(&[b"there is no field '", name, b"'"])),
+            None => return Err(call.misused("there is no field '%'", name)),
         }
     }
     Ok(())
 }
 
 fn look(call: &Call, path: &'static core::ffi::CStr) -> Result<View, u8> {
-    let not_supervised = || {
-        words::complain(
-            call.name,
-            &[b"can't read the status of ", path.to_bytes(), b": no supervisor runs on it"],
-        );
-        1
+    let shown = path.to_bytes();
+    let supervised = match sys::fs::open_dir(CWD, path) {
+        Ok(dir) => live::tree::is_supervised(&dir).map(|yes| yes.then_some(dir)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => return Err(call.failed("open %", shown, e)),
     };
-    let dir = match sys::fs::open_dir(CWD, path) {
-        Ok(dir) => dir,
-        Err(Errno::NOENT) => return Err(not_supervised()),
-        Err(e) => return Err(call.failed(&[b"open ", path.to_bytes()], e)),
+    let supervised = supervised.map_err(|e| call.failed("check %", shown, e))?;
+    let Some(dir) = supervised else {
+        return Err(call.fail(1, "can't read the status of %: no supervisor runs on it", shown));
     };
-    match live::tree::is_supervised(&dir) {
-        Ok(true) => {}
-        Ok(false) => return Err(not_supervised()),
-        Err(e) => return Err(call.failed(&[b"check ", path.to_bytes()], e)),
-    }
-    let status =
-        Status::read(&dir).map_err(|e| call.failed(&[b"read the status of ", path.to_bytes()], e))?;
+    let status = Status::read(&dir).map_err(|e| call.failed("read the status of %", shown, e))?;
     let normally_up = match sys::fs::access(&dir, c"down", 0) {
         Ok(()) => false,
         Err(Errno::NOENT) => true,
-        Err(e) => return Err(call.failed(&[b"look for ", path.to_bytes(), b"/down"], e)),
+        Err(e) => return Err(call.failed("look for %/down", shown, e)),
     };
     Ok(View { status, normally_up, now: wall() })
 }

@@ -2,12 +2,12 @@
 //! Waiting until services are up or down, by their events. Used by s6-svwait and by `s6-svc -w`.
 
 use crate::applet::{Call, SYSTEM};
-use crate::words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use live::tree::Status;
 use sys::event::{PollFd, PollFlags, poll};
 use sys::fifodir::Listener;
+use sys::start::Strings;
 use sys::time::{Millis, monotonic};
 use sys::{AsFd, Errno, OwnedFd};
 
@@ -58,55 +58,47 @@ pub struct Waiter {
 impl Waiter {
     /// Subscribes to all of them and reads their states; the exit code, after a message, if that fails.
     /// A `timeout` of 0 ms means none.
-    pub fn new(call: &Call, dirs: &[&'static CStr], timeout: u32) -> Result<Self, u8> {
+    pub fn new(call: &Call, dirs: Strings, timeout: u32) -> Result<Self, u8> {
         let deadline = (timeout != 0).then(|| Millis(monotonic().0 + u64::from(timeout)));
-        let mut services = Vec::with_capacity(dirs.len());
+        let mut services = Vec::new();
         for path in dirs {
-            match Service::new(path) {
-                Ok(service) => services.push(service),
-                Err(e) => return Err(call.failed(&[b"listen to ", path.to_bytes()], e)),
-            }
+            let service = Service::new(path).map_err(|e| call.failed("listen to %", path.to_bytes(), e))?;
+            services.push(service);
         }
         Ok(Self { services, deadline })
     }
 
     /// Waits until all of them, or `any`, are there; the exit code. `after_down` is what "down" means to a restart.
-    pub fn wait(&mut self, call: &Call, goal: Goal, any: bool, after_down: bool) -> u8 {
-        match goal {
-            Goal::Up(ready) => self.until(call, true, ready, any),
-            Goal::Down(ready) => self.until(call, false, ready, any),
-            Goal::Restart(ready) => match self.until(call, false, after_down, any) {
-                0 => self.until(call, true, ready, any),
-                code => code,
+    pub fn wait(&mut self, call: &Call, goal: Goal, any: bool, after_down: bool) -> Result<u8, u8> {
+        let (up, ready) = match goal {
+            Goal::Up(ready) => (true, ready),
+            Goal::Down(ready) => (false, ready),
+            Goal::Restart(ready) => match self.until(call, false, after_down, any)? {
+                0 => (true, ready),
+                lost => return Ok(lost),
             },
-        }
+        };
+        self.until(call, up, ready, any)
     }
 
-    fn until(&mut self, call: &Call, up: bool, ready: bool, any: bool) -> u8 {
+    fn until(&mut self, call: &Call, up: bool, ready: bool, any: bool) -> Result<u8, u8> {
         while !self.is_reached(up, ready, any) {
             let left = match self.deadline {
                 None => None,
                 Some(at) => match at.0.saturating_sub(monotonic().0) {
-                    0 => {
-                        words::complain(call.name, &[b"timed out"]);
-                        return TIMED_OUT;
-                    }
+                    0 => return Err(call.fail(TIMED_OUT, "timed out", b"")),
                     ms => Some(Millis(ms)),
                 },
             };
-            if let Err(e) = self.turn(left, up) {
-                return call.failed(&[b"wait for events"], e);
-            }
+            self.turn(left, up).map_err(|e| call.failed("wait for events", b"", e))?;
         }
-        let lost = self.services.iter().filter(|s| s.lost).count();
-        if lost == 0 {
-            return 0;
-        }
+        let mut lost = 0usize;
         for service in self.services.iter().filter(|s| s.lost) {
             let path = service.path.to_bytes();
-            words::complain(call.name, &[path, b": it failed for good, or its supervisor has gone"]);
+            call.say("%: it failed for good, or its supervisor has gone", path);
+            lost += 1;
         }
-        u8::try_from(lost).unwrap_or(SYSTEM)
+        Ok(u8::try_from(lost).unwrap_or(SYSTEM))
     }
 
     fn is_reached(&self, up: bool, ready: bool, any: bool) -> bool {

@@ -3,33 +3,15 @@
 
 use super::image::ImageFile;
 use super::reason::name;
-use super::recover::WAIT;
 use crate::applet::Call;
-use crate::manager::{Json, LIVE, Opened, open};
+use crate::manager::{Json, Opened, open};
 use crate::words;
 use core::ffi::CStr;
 use db::{BundleId, Db, Kind, ServiceId, Target};
-use live::{Access, Wait, tree};
-use sys::time::{Millis, monotonic};
+use live::{Access, tree};
 use sys::{CBuf, Path, fs};
 use text::Line;
-use text::args::Arg;
 use update::{Difference, Field, differences};
-
-pub const HELP: &str = "\
-usage: skeg diff [-l LIVE] [--json] [A] B
-
-Prints what B has otherwise than A. Each is an image, a source tree, or a live directory; A is LIVE where it is left out.
-Where one is a live directory, also where its record and its supervisors disagree.
-  +name       a service or bundle that B adds         -name       one that B lacks
-  ~name: ...  what changed: a file with its line, a dependency, a setting, what a bundle holds
-  !name: ...  the record says up or down, the supervisor otherwise
-  -l LIVE  the live directory (--livedir; default /run/s6-rc)
-  -w MS    wait so long for another command that is at work on it (--wait; default 30000)
-  --json   one array of objects
-
-exit codes: 0 the same, 1 different, 4 invalid image or state, 100 wrong usage, 111 system call failed
-";
 
 /// One of the two.
 // Two of them are made in the life of one short command: a box would cost more code than the bytes are worth.
@@ -41,12 +23,11 @@ enum Side {
 
 impl Side {
     /// A directory with a `state` file is a live one.
-    fn open(call: &Call, path: &'static CStr, wait: u32) -> Result<Self, u8> {
+    fn open(call: &Call, path: &'static CStr) -> Result<Self, u8> {
         let state = Path::from_pieces(&[path.to_bytes(), b"/state"])
-            .map_err(|_| call.failed(&[b"open ", path.to_bytes()], sys::Errno::NAMETOOLONG))?;
+            .map_err(|_| call.failed("open %", path.to_bytes(), sys::Errno::NAMETOOLONG))?;
         if fs::access(sys::CWD, &state, 0).is_ok() {
-            let until = Wait::Until(Millis(monotonic().0 + u64::from(wait)));
-            return open(call.name, path, Access::Read, until).map(Self::Live);
+            return open(call, path, Access::Read, call.patience()).map(Self::Live);
         }
         ImageFile::open_or_compile(call, path).map(Self::Image)
     }
@@ -59,25 +40,13 @@ impl Side {
     }
 }
 
-pub fn main(call: &mut Call) -> u8 {
-    run(call).unwrap_or_else(|code| code)
-}
+pub const OPTIONS: &str = "l=livedir w#wait -j/json";
 
-fn run(call: &Call) -> Result<u8, u8> {
-    let (mut live, mut json, mut wait) = (LIVE, false, WAIT);
-    let mut args = call.args();
-    while let Some(option) = args.option().map_err(|e| call.refuse(e))? {
-        match option {
-            Arg::Short(b'l') | Arg::Long(b"livedir") => live = args.value().map_err(|e| call.refuse(e))?,
-            Arg::Short(b'w') | Arg::Long(b"wait") => wait = call.number(&mut args, b"wait", u32::MAX)?,
-            Arg::Long(b"json") => json = true,
-            other => return Err(call.unknown(other)),
-        }
-    }
-    let first = args.operand().ok_or_else(|| call.misused(&[b"compare with what?"]))?;
-    let (a, b) = args.operand().map_or((live, first), |second| (first, second));
-    let (a, b) = (Side::open(call, a, wait)?, Side::open(call, b, wait)?);
-    let mut out = Out { json: json.then(Json::new), found: 0 };
+pub fn main(call: &Call) -> Result<u8, u8> {
+    let first = call.operand("compare with what?")?;
+    let (a, b) = { call.words }.nth(1).map_or((call.live(), first), |second| (first, second));
+    let (a, b) = (Side::open(call, a)?, Side::open(call, b)?);
+    let mut out = Out { json: call.has(b'j').then(Json::new), found: 0 };
     if let Some(json) = &mut out.json {
         json.open(b'[');
     }
@@ -91,7 +60,7 @@ fn run(call: &Call) -> Result<u8, u8> {
     let found = out.found;
     if let Some(mut json) = out.json {
         json.close(b']');
-        words::print(&[&json.finish()]);
+        let _ = words::output(&json.finish());
     }
     Ok(u8::from(found != 0))
 }
@@ -140,7 +109,7 @@ impl Out {
         if line != 0 {
             text.put(b", line ").num(u64::from(line));
         }
-        words::print(&[text.end()]);
+        let _ = words::output(text.end());
     }
 }
 

@@ -27,18 +27,21 @@ const DIRECTORY: u32 = 0o040_000;
 
 impl ImageFile {
     /// Maps and checks an image file; else the exit code, after a message.
+    #[inline(never)]
     pub fn open(call: &Call, path: &CStr) -> Result<Self, u8> {
-        let cant = |what: &[u8], errno| call.failed(&[what, path.to_bytes()], errno);
-        let file = fs::open_read(sys::CWD, path).map_err(|e| cant(b"open the image ", e))?;
-        let size = fs::fstat(&file).map_err(|e| cant(b"look at the image ", e))?.st_size as usize;
-        let bytes = MappedFile::new(&file, size).map_err(|e| cant(b"map the image ", e))?.leak();
-        let stays = if fs::is_read_only(&file).unwrap_or(false) { real_path(&file) } else { None };
+        let shown = path.to_bytes();
+        let file = fs::open_read(sys::CWD, path).map_err(|e| call.failed("open the image %", shown, e))?;
+        let size = fs::fstat(&file).map_err(|e| call.failed("look at the image %", shown, e))?.st_size;
+        let mapped = MappedFile::new(&file, size as usize);
+        let bytes = mapped.map_err(|e| call.failed("map the image %", shown, e))?.leak();
+        let stays = if fs::is_read_only(&file).unwrap_or(false) { open_path(&file).ok() } else { None };
         Self::check(call, path, bytes, stays)
     }
 
     /// The same, but a directory is a source tree.
+    #[inline(never)]
     pub fn open_or_compile(call: &Call, path: &'static CStr) -> Result<Self, u8> {
-        let stat = fs::stat(sys::CWD, path).map_err(|e| call.failed(&[b"look at ", path.to_bytes()], e))?;
+        let stat = fs::stat(sys::CWD, path).map_err(|e| call.failed("look at %", path.to_bytes(), e))?;
         if stat.st_mode & KIND != DIRECTORY {
             return Self::open(call, path);
         }
@@ -52,7 +55,7 @@ impl ImageFile {
     }
 
     fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {
-        let db = Db::check(bytes).map_err(|e| corrupt(call.name, &[path.to_bytes()], e))?;
+        let db = Db::check(bytes).map_err(|e| corrupt(call, "invalid image %: ", path, e))?;
         Ok(Self { db, bytes, stays })
     }
 
@@ -76,11 +79,22 @@ impl ImageFile {
 }
 
 /// An open file's path without symbolic links, from /proc.
-fn real_path(file: &OwnedFd) -> Option<Path> {
+fn open_path(file: &OwnedFd) -> sys::Result<Path> {
     let mut link = CBuf::<40>::new();
-    link.push(b"/proc/self/fd/").ok()?.push_number(file.as_raw_fd() as u64).ok()?;
+    let _ = link.push(b"/proc/self/fd/").and_then(|l| l.push_number(file.as_raw_fd() as u64));
+    link_target(&link)
+}
+
+/// A file's path without symbolic links.
+pub fn real_path(path: &CStr) -> sys::Result<Path> {
+    open_path(&fs::open_read(sys::CWD, path)?)
+}
+
+/// Where a link leads.
+pub fn link_target(link: &CStr) -> sys::Result<Path> {
     let mut buf = [0; 4096];
-    Path::from_pieces(&[fs::readlink(sys::CWD, &link, &mut buf).ok()?]).ok()
+    let target = fs::readlink(sys::CWD, link, &mut buf)?;
+    Path::from_pieces(&[target]).map_err(|_| sys::Errno::NAMETOOLONG)
 }
 
 /// A path made absolute with the working directory's.

@@ -77,9 +77,13 @@ fn comes_back<'a>(plan: &Plan<'a>, old: u16) -> Option<&'a [u8]> {
 }
 
 /// Prints a plan, a line a step, in the order in which the steps are taken.
-pub fn print(plan: &Plan<'_>) -> u8 {
-    let mut code = 0;
-    let mut say = |line: &mut Words| code |= words::print(&[line.end()]);
+pub fn print(plan: &Plan<'_>) -> Result<(), u8> {
+    let mut printed = Ok(());
+    let mut say = |line: &mut Words| {
+        if let Err(code) = words::output(line.end()) {
+            printed = Err(code);
+        }
+    };
     view(plan, |start, service| {
         let mut line = Words::new();
         if start {
@@ -114,7 +118,7 @@ pub fn print(plan: &Plan<'_>) -> u8 {
     if plan.is_quiet() {
         say(Words::new().put(b"nothing stops, nothing starts"));
     }
-    code
+    printed
 }
 
 /// Calls `each` with the names of services that go on under another name.

@@ -3,130 +3,77 @@
 
 use crate::applet::{Call, SYSTEM};
 use crate::live_words;
-use crate::manager::{LIVE, Reporter, session_error};
-use crate::words;
+use crate::manager::{Reporter, session_error};
 use core::ffi::CStr;
 use live::{Access, LiveError, Locked, Wait};
-use run::Outcome;
 use run::init::InitError;
 use run::recover::{RecoverError, Recovered, recover};
-use sys::time::{Millis, monotonic};
-use text::args::Arg;
+use sys::time::Millis;
 
-pub const HELP: &str = "\
-usage: skeg recover [-l LIVE] [-v N] [-t MS] [-w MS]
+pub const OPTIONS: &str = "l=livedir v#verbosity t#timeout w#wait";
 
-Finishes what a command left that was killed, and does nothing else. An init or update that had not switched yet is undone, and
-what it had stopped comes back; one that had switched is completed. Any command that changes things does the same first.
-  -l LIVE  the live directory (--livedir; default /run/s6-rc)
-  -v N     0 says nothing, 1 what was done (default), 2 each transition (--verbosity)
-  -t MS    give up after this time (--timeout)
-  -w MS    wait so long for another command that is at work on LIVE (--wait; default 30000)
-
-exit codes: 0 nothing is unfinished any more, 1 but a service could not be brought up, 4 invalid image or state,
-100 wrong usage, 111 system call failed or LIVE is in use
-";
-
-/// How long a skeg verb waits for the lock unless told otherwise.
-pub const WAIT: u32 = 30_000;
-
-pub fn main(call: &mut Call) -> u8 {
-    run(call).unwrap_or_else(|code| code)
+pub fn main(call: &Call) -> Result<u8, u8> {
+    let live = call.live();
+    let locked = Locked::open(live, Access::Change, call.patience());
+    let locked = locked.map_err(|e| live_words::complain(call, live, e))?;
+    let good = mend(call, live, locked, call.deadline(), call.number(b'v', 1))?;
+    Ok(u8::from(!good))
 }
 
-fn run(call: &Call) -> Result<u8, u8> {
-    let (mut live, mut verbosity, mut timeout, mut wait) = (LIVE, 1, 0, WAIT);
-    let mut args = call.args();
-    while let Some(option) = args.option().map_err(|e| call.refuse(e))? {
-        match option {
-            Arg::Short(b'l') | Arg::Long(b"livedir") => live = args.value().map_err(|e| call.refuse(e))?,
-            Arg::Short(b'v') | Arg::Long(b"verbosity") => {
-                verbosity = call.number(&mut args, b"verbosity", u32::MAX)?;
-            }
-            Arg::Short(b't') | Arg::Long(b"timeout") => {
-                timeout = call.number(&mut args, b"timeout", u32::MAX)?
-            }
-            Arg::Short(b'w') | Arg::Long(b"wait") => wait = call.number(&mut args, b"wait", u32::MAX)?,
-            other => return Err(call.unknown(other)),
-        }
-    }
-    let wait = Wait::Until(Millis(monotonic().0 + u64::from(wait)));
-    let complain = |e| live_words::complain(call.name, live.to_bytes(), e);
-    let locked = Locked::open(live, Access::Change, wait).map_err(complain)?;
-    let deadline = (timeout != 0).then(|| Millis(monotonic().0 + u64::from(timeout)));
-    let done = mend(call.name, live, locked, deadline, verbosity)?;
-    Ok(match done {
-        Recovered::UpdateUndone(o) | Recovered::UpdateDone(o) | Recovered::ChangeDone(o) => {
-            u8::from(!o.is_good())
-        }
-        Recovered::Nothing | Recovered::InitUndone | Recovered::InitDone => 0,
-    })
-}
-
-/// Finishes an unfinished command and says so; the lock is given up. Else the exit code, after a message.
+/// Finishes an unfinished command and says so; the lock is given up. Whether all services came back; else the exit
+/// code, after a message.
 fn mend(
-    name: &'static [u8],
+    call: &Call,
     live: &CStr,
     locked: Locked,
     deadline: Option<Millis>,
     verbosity: u32,
-) -> Result<Recovered, u8> {
-    let mut tell = |image: &engine::Image<'_>, note| Reporter::new(name, image, verbosity, None).take(note);
-    let done = recover(locked, deadline, &mut tell).map_err(|e| say(name, live.to_bytes(), e))?;
-    let what: &[u8] = match done {
-        Recovered::Nothing => return Ok(done),
-        Recovered::InitUndone => b"an init that was cut short has been undone",
-        Recovered::InitDone => b"an init that was cut short has been completed",
-        Recovered::UpdateUndone(_) => b"an update that was cut short has been undone",
-        Recovered::UpdateDone(_) => b"an update that was cut short has been completed",
-        Recovered::ChangeDone(_) => b"a change that was cut short has been completed",
+) -> Result<bool, u8> {
+    let mut tell =
+        |image: &engine::Image<'_>, note| Reporter::new(call.name, image, verbosity, None).take(note);
+    let (what, services) = match recover(locked, deadline, &mut tell).map_err(|e| say(call, live, e))? {
+        Recovered::Nothing => return Ok(true),
+        Recovered::InitUndone => ("%: an init that was cut short has been undone", None),
+        Recovered::InitDone => ("%: an init that was cut short has been completed", None),
+        Recovered::UpdateUndone(o) => ("%: an update that was cut short has been undone", Some(o)),
+        Recovered::UpdateDone(o) => ("%: an update that was cut short has been completed", Some(o)),
+        Recovered::ChangeDone(o) => ("%: a change that was cut short has been completed", Some(o)),
     };
+    let good = services.is_none_or(|o| o.is_good());
     if verbosity > 0 {
-        words::complain(name, &[live.to_bytes(), b": ", what]);
-        let services: Option<Outcome> = match done {
-            Recovered::UpdateUndone(o) | Recovered::UpdateDone(o) | Recovered::ChangeDone(o) => Some(o),
-            _ => None,
-        };
-        if services.is_some_and(|o| !o.is_good()) {
-            words::complain(name, &[b"warning: not all services that were up came back"]);
+        call.say(what, live.to_bytes());
+        if !good {
+            call.say("warning: not all services that were up came back", b"");
         }
     }
-    Ok(done)
+    Ok(good)
 }
 
 /// For a command that holds the lock: finishes what another left, and takes the lock again.
 /// Else the exit code, after a message.
-pub fn finish(name: &'static [u8], live: &CStr, locked: Locked, wait: Wait) -> Result<Locked, u8> {
-    let complain = |e| live_words::complain(name, live.to_bytes(), e);
+pub fn finish(call: &Call, live: &CStr, locked: Locked, wait: Wait) -> Result<Locked, u8> {
+    let complain = |e| live_words::complain(call, live, e);
     if locked.journal().map_err(complain)?.is_none() {
         return Ok(locked);
     }
-    mend(name, live, locked, None, 1)?;
+    mend(call, live, locked, None, 1)?;
     Locked::open(live, Access::Change, wait).map_err(complain)
 }
 
-fn say(name: &[u8], live: &[u8], error: RecoverError) -> u8 {
-    match error {
+fn say(call: &Call, live: &CStr, error: RecoverError) -> u8 {
+    let (code, what) = match error {
         RecoverError::Live(LiveError::BadImage(_)) => {
-            words::complain(name, &[live, b"/image is corrupt: an unfinished command can't be finished"]);
-            live_words::INVALID
+            (live_words::INVALID, "%/image is corrupt: an unfinished command can't be finished")
         }
-        RecoverError::Live(error) => live_words::complain(name, live, error),
-        RecoverError::Run(InitError::Run(error)) => session_error(name, live, error),
+        RecoverError::Live(error) => return live_words::complain(call, live, error),
+        RecoverError::Run(InitError::Run(error)) => return session_error(call, live, error),
         RecoverError::Run(InitError::NoScanner) => {
-            words::complain(
-                name,
-                &[b"no s6-svscan runs on the scan directory of ", live, b": start it, then try again"],
-            );
-            SYSTEM
+            (SYSTEM, "no s6-svscan runs on the scan directory of %: start it, then try again")
         }
-        RecoverError::Run(_) => {
-            words::complain(name, &[b"the supervisors of ", live, b" did not come or go in time: try again"]);
-            SYSTEM
-        }
+        RecoverError::Run(_) => (SYSTEM, "the supervisors of % did not come or go in time: try again"),
         RecoverError::Elsewhere => {
-            words::complain(name, &[live, b" is neither where its journal began nor where it leads"]);
-            live_words::INVALID
+            (live_words::INVALID, "% is neither where its journal began nor where it leads")
         }
-    }
+    };
+    call.fail(code, what, live.to_bytes())
 }

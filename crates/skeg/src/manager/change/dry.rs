@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! Dry runs of `s6-rc`: the transitions in their order, printed and not done.
 
-use super::{Call, Command, Opened, Options, no_output};
+use super::{Call, Command, Opened, Options};
 use crate::words;
 use alloc::collections::VecDeque;
 use engine::{Change, Ended, Rules, Script, Set, Step, Towards, close};
@@ -9,14 +9,7 @@ use sys::time::{Millis, monotonic};
 use text::Line;
 
 /// Prints what the command would do; each transition takes `throttle` milliseconds.
-pub fn run(
-    call: &Call,
-    opened: &Opened,
-    mut selected: Set,
-    o: &Options,
-    command: Command,
-    throttle: u32,
-) -> Result<u8, u8> {
+pub fn run(call: &Call, opened: &Opened, mut selected: Set, o: &Options, command: Command) -> Result<u8, u8> {
     let mut up = run::up_set(&opened.live);
     if command == Command::Reload {
         for service in selected.iter() {
@@ -25,15 +18,15 @@ pub fn run(
         return Ok(0);
     }
     if !o.prune {
-        return pretend(call, opened, selected, &mut up, o, o.towards, throttle);
+        return pretend(call, opened, selected, &mut up, o, o.towards);
     }
     close(&opened.image, &mut selected, o.towards);
     if o.towards == Towards::Up {
         selected.invert();
     }
-    pretend(call, opened, selected.clone(), &mut up, o, Towards::Down, throttle)?;
+    pretend(call, opened, selected.clone(), &mut up, o, Towards::Down)?;
     selected.invert();
-    pretend(call, opened, selected, &mut up, o, Towards::Up, throttle)
+    pretend(call, opened, selected, &mut up, o, Towards::Up)
 }
 
 fn pretend(
@@ -43,9 +36,9 @@ fn pretend(
     up: &mut Set,
     o: &Options,
     towards: Towards,
-    throttle: u32,
 ) -> Result<u8, u8> {
-    let rules = Rules { towards, stop_essentials: o.hide_essentials, scripts: usize::from(o.scripts) };
+    let rules = Rules { towards, stop_essentials: o.hide_essentials, scripts: usize::from(call.scripts()) };
+    let throttle = call.number(b'n', 0);
     let mut change = Change::new(&opened.image, up, selected, rules);
     // All take equally long, so they end in the order in which they begin.
     let mut running: VecDeque<(u64, u16)> = VecDeque::new();
@@ -88,5 +81,5 @@ fn print(call: &Call, opened: &Opened, service: u16, word: &[u8], script: Script
         };
         line.put(b" s6-svc ").put(command).put(b" -- ").put(image.name(service));
     }
-    if words::print(&[line.end()]) == 0 { Ok(()) } else { Err(no_output(call)) }
+    words::say_output(call, line.end())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! Listings of `s6-rc`: services by name, and where supervisors disagree with the live directory.
 
-use super::{Call, Opened, Options, no_output};
+use super::{Call, Opened, Options};
 use crate::words;
 use alloc::vec::Vec;
 use engine::{Graph, Set, Towards, close};
@@ -24,7 +24,7 @@ pub fn print(opened: &Opened, mut selected: Set, o: &Options, closed: bool) -> R
         text.extend_from_slice(image.name(service));
         text.push(b'\n');
     }
-    Ok(words::print(&[&text]))
+    words::output(&text).map(|()| 0)
 }
 
 /// Prints the longruns whose supervisor wants otherwise than the state says.
@@ -33,7 +33,7 @@ pub fn diff(call: &Call, opened: &Opened) -> Result<u8, u8> {
     let mut text = Vec::new();
     for service in 0..image.db().longruns() as u16 {
         let name = image.name(service);
-        let cant = |e| call.failed(&[b"read the status of service ", name], e);
+        let cant = |e| call.failed("read the status of service %", name, e);
         let path = generation.service_path(name, b"").map_err(|_| cant(sys::Errno::NAMETOOLONG))?;
         let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
         let status = fs::open(generation.dir(), &path, flags, 0).and_then(Status::read).map_err(cant)?;
@@ -43,8 +43,6 @@ pub fn diff(call: &Call, opened: &Opened) -> Result<u8, u8> {
             text.push(b'\n');
         }
     }
-    if words::print(&[&text]) != 0 {
-        return Err(no_output(call));
-    }
+    words::say_output(call, &text)?;
     Ok(u8::from(!text.is_empty()))
 }
