@@ -136,11 +136,11 @@ pub fn play(cast: &Cast, case: &Value) -> Vec<String> {
         return vec![format!("init exited {}: {}", done.code, done.err.trim())];
     }
     let mut seen = 0;
-    let (mut graph, quiet) = (dependencies(&case["dbs"]["a"]), silent(&case["dbs"]["a"]));
+    let (mut graph, mut quiet) = (dependencies(&case["dbs"]["a"]), silent(&case["dbs"]["a"]));
     for (i, step) in case["steps"].as_array().into_iter().flatten().enumerate() {
         let updates = step["cmd"][0] == "s6-rc-update";
         if updates {
-            graph = dependencies(&case["dbs"]["b"]);
+            (graph, quiet) = (dependencies(&case["dbs"]["b"]), silent(&case["dbs"]["b"]));
         }
         let judged = play_step(cast, step, &scratch, &mut seen);
         let order = (!updates).then(|| order_fault(&judged.1, &graph, &quiet)).flatten();

@@ -9,6 +9,14 @@ use harness::{Suite, User};
 
 /// Cases that are races of the reference, with the reason. They are left out.
 const RACES: &[(&str, &str)] = &[];
+/// Whether the case has a service that must be ready within less than a second: a machine that does other things, too, may
+/// not keep that, so one of these that differs is played once more, alone.
+fn is_tight(case: &serde_json::Value) -> bool {
+    let files = ["a", "b"].into_iter().filter_map(|db| case["dbs"][db].as_object()).flatten();
+    files.filter(|(path, _)| path.ends_with("/timeout-up")).any(|(_, file)| {
+        file["f"].as_str().and_then(|ms| ms.trim().parse().ok()).is_some_and(|ms: u32| ms < 1_000)
+    })
+}
 
 fn play_all(cast: &Cast) {
     let wanted = std::env::var("SKEG_CASE").unwrap_or_default();
@@ -22,9 +30,11 @@ fn play_all(cast: &Cast) {
     let found = in_parallel(threads, &cases, |case| play(cast, case));
     let mut failed = 0;
     for (case, faults) in cases.iter().zip(found).filter(|(_, faults)| !faults.is_empty()) {
-        // Some definitions allow 400 ms to become ready: too little on a machine that does other things, too.
-        println!("{}, together with others: {}", name(case), faults.join("; "));
-        let faults = play(cast, case);
+        let mut faults = faults;
+        if is_tight(case) {
+            println!("{}, together with others: {}", name(case), faults.join("; "));
+            faults = play(cast, case);
+        }
         if faults.is_empty() {
             continue;
         }

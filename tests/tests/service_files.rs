@@ -128,6 +128,33 @@ fn a_version_that_waits_takes_over_at_the_next_start_and_the_old_finish_runs() {
     assert!(!dir.join("next").is_symlink());
 }
 
+/// Its run writes when it was started, in ms, and ends; the supervisor is killed after each start but the first.
+#[test]
+fn a_crash_loop_slows_down_and_the_supervisors_death_does_not_speed_it_up() {
+    let scratch = Scratch::new();
+    let files = [("restart-backoff", "1100 2600\n")];
+    let loops = service(&scratch, "loops", "date +%s%3N >> starts\nexit 1", &files);
+    let scanner = Scanner::start(&scratch, &Suite::skeg());
+    let starts =
+        || -> Vec<u64> { scratch.read("scan/loops/starts").lines().filter_map(|l| l.parse().ok()).collect() };
+    for count in 1..=4 {
+        must("the next start", || starts().len() >= count);
+        if count > 1 {
+            loops.must("down again", |s| s.down());
+            let supervisor = scanner.supervisor().expect("a supervisor");
+            process::kill(supervisor, Signal::KILL);
+            must("another supervisor", || scanner.supervisor().is_some_and(|pid| pid != supervisor));
+        }
+    }
+    let pauses: Vec<u64> = starts().windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // The wall clock may be set while this runs; by little.
+    for (pause, least) in pauses.iter().zip([1_050, 2_150, 2_550]) {
+        assert!(*pause >= least, "{pauses:?}");
+    }
+    loops.control(b"u");
+    must("a start at once", || starts().len() == 5);
+}
+
 #[test]
 fn a_logger_gets_every_line_and_ends_after_its_producer() {
     let scratch = Scratch::new();

@@ -377,3 +377,45 @@ fn definitions_with_settings_work_from_end_to_end() {
         assert!(!place.scratch.read("left").contains(&name), "the cgroup is still there");
     });
 }
+
+/// What another scanner's supervisors can't do: named where it is only less, refused where it would be left out.
+#[test]
+fn what_a_foreign_supervisor_lacks_is_named_by_init_or_refused() {
+    let Some(debian) = Suite::debian() else { return println!("left out: no s6 here") };
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    for (tree, file, content) in [
+        ("newer", "flag-newpidns", ""),
+        ("newer", "reload-signal", "USR1\n"),
+        ("newer", "flag-timeout-killpg", ""),
+        ("loops", "restart-backoff", "500 60000\n"),
+    ] {
+        scratch.file(format!("{tree}/web/type"), "longrun\n");
+        scratch.file(format!("{tree}/web/run"), "#!/bin/sh\nexec sleep 1000\n");
+        scratch.file(format!("{tree}/web/{file}"), content);
+    }
+    for tree in ["newer", "loops"] {
+        scratch
+            .run(&skeg, "s6-rc-compile", &[scratch.text(&format!("{tree}.img")), scratch.text(tree)])
+            .expect(0);
+    }
+    let _scanner = Scanner::start(&scratch, &debian);
+    let live = scratch.text("live");
+    let init = |image: &str| {
+        let words = ["-c", &scratch.text(image), "-l", &live, &scratch.text("scan")];
+        scratch.run(&skeg, "s6-rc-init", &words)
+    };
+    let refused = init("loops.img").expect(111).err;
+    assert!(refused.contains("service web: its restart-backoff needs"), "{refused}");
+    assert!(!scratch.at("live").exists());
+    let warned = init("newer.img").expect(0).err;
+    for file in ["flag-newpidns", "reload-signal", "flag-timeout-killpg"] {
+        assert!(warned.contains(&format!("service web has {file}, which older")), "{warned}");
+    }
+    assert!(warned.contains("the letters P, C and K of s6-svc"), "{warned}");
+    for applet in ["s6-rc-update", "apply"] {
+        let refused = scratch.run(&skeg, applet, &["-l", &live, &scratch.text("loops.img")]).expect(111).err;
+        assert!(refused.contains("service web: its restart-backoff needs"), "{refused}");
+    }
+    scratch.run(&skeg, "s6-rc", &["-l", &live, "start", "web"]).expect(0);
+    assert!(!scratch.at("live:sv/journal").exists());
+}

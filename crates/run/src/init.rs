@@ -77,8 +77,9 @@ impl From<LiveError> for InitError {
 /// A definition's wish that a foreign supervisor may not fulfil.
 pub type Lacking = (u16, &'static CStr);
 
-/// Files of a definition that the supervisors of older s6 releases do not know.
-const NEWER: [&CStr; 2] = [c"flag-newpidns", c"reload-signal"];
+/// Files of a definition that the supervisors of older s6 releases do not know (the last one needs the signals to
+/// a process group, which came with the letters `P`, `C` and `K`: s6 2.13).
+const NEWER: [&CStr; 3] = [c"flag-newpidns", c"reload-signal", c"flag-timeout-killpg"];
 
 /// Makes the live directory, or finds that it is there. `warn` is told what the supervisors may lack.
 pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -> Result<Made, InitError> {
@@ -113,7 +114,7 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
             clear(&locked, &scandir)?;
         }
     }
-    check_wishes(image, &scandir, warn)?;
+    check_wishes(image, &scandir, warn).map_err(InitError::Unable)?;
     make(image, plan, &locked, &scandir).map(|()| Made::New)
 }
 
@@ -128,18 +129,14 @@ fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) 
     })
 }
 
-/// Refuses or warns where the supervisors are not ours and a definition needs more than they may know.
-fn check_wishes(
-    image: &Image<'_>,
-    scandir: &ScanDir,
-    warn: &mut dyn FnMut(Lacking),
-) -> Result<(), InitError> {
+/// Refuses (which service) or warns where the supervisors are not ours and a definition needs more than they may know.
+pub fn check_wishes(image: &Image<'_>, scandir: &ScanDir, warn: &mut dyn FnMut(Lacking)) -> Result<(), u16> {
     if scandir.supervisor() == Supervisor::Ours {
         return Ok(());
     }
     for service in 0..image.db().longruns() as u16 {
         if image.needs_our_supervisor(service) {
-            return Err(InitError::Unable(service));
+            return Err(service);
         }
         for file in NEWER {
             if image.file(service, file.to_bytes()).is_some() {

@@ -218,4 +218,18 @@ impl Settings for Small<'_> {
         const DEFAULT: u32 = 5_000;
         self.number(c"timeout-finish", "timeout-finish").unwrap_or(DEFAULT)
     }
+
+    fn backoff(&self) -> (u32, u32) {
+        let mut buf = [0; 24];
+        let Some(text) = first_line(self.dir, c"restart-backoff", &mut buf) else { return (0, 0) };
+        let mut words = text.trim_ascii().splitn(2, |b| *b == b' ');
+        let mut number = || text::parse_u64(words.next()?).ok().and_then(|n| u32::try_from(n).ok());
+        match (number(), number()) {
+            (Some(first), Some(most)) if first <= most => (first, most),
+            _ => {
+                (self.complain)(What::InvalidFile("restart-backoff"));
+                (0, 0)
+            }
+        }
+    }
 }

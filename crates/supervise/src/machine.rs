@@ -98,6 +98,8 @@ pub struct Core {
     pub deadline: Tick,
     /// When `run` was started last; 0 = never.
     pub started: Tick,
+    /// The pause that its last death has led to, in ms: `restart-backoff` doubles it; 0 = none.
+    pub pause: u32,
     /// Since when it is up or down.
     pub stamp: Tai64n,
     /// Since when it is ready.
@@ -157,6 +159,8 @@ pub trait Settings {
     fn timeout_kill(&self) -> u32;
     /// `timeout-finish` in ms; 0 = none.
     fn timeout_finish(&self) -> u32;
+    /// `restart-backoff` in ms: the first pause, and the longest; both 0 = none.
+    fn backoff(&self) -> (u32, u32);
 }
 
 /// When a step happens.
@@ -187,6 +191,7 @@ impl Core {
             wait: 0,
             deadline: after(now.tick, 0),
             started: 0,
+            pause: 0,
             stamp: now.stamp,
             ready_stamp: now.stamp,
         }
@@ -196,7 +201,7 @@ impl Core {
     pub fn step(&mut self, event: Event, now: Now, settings: &impl Settings, out: &mut Actions) {
         match event {
             Event::Timeout => self.timeout(now, out),
-            Event::Died(status) => self.died(status, now),
+            Event::Died(status) => self.died(status, now, settings),
             Event::Started(pid) => self.started(pid, now, settings),
             Event::NotStarted(wait) => self.not_started(wait, now),
             Event::Ready => self.readiness(now),
@@ -254,7 +259,7 @@ impl Core {
     }
 
     fn want(&mut self, up: bool) {
-        self.wanted_up = up;
+        (self.wanted_up, self.pause) = (up, 0);
         self.write_status = true;
     }
 
@@ -291,7 +296,7 @@ impl Core {
         }
     }
 
-    fn died(&mut self, status: u16, now: Now) {
+    fn died(&mut self, status: u16, now: Now, settings: &impl Settings) {
         match self.state {
             State::Up | State::LastUp => {
                 self.state = if self.state == State::Up { State::Finish } else { State::LastFinish };
@@ -302,6 +307,10 @@ impl Core {
                 self.write_tally = true;
                 self.deadline = 0;
                 self.intent = Intent::Finish;
+                let (first, most) = settings.backoff();
+                let is_stable = now.tick.wrapping_sub(self.started) >= most;
+                self.pause =
+                    if self.pause == 0 || is_stable { first } else { self.pause.saturating_mul(2).min(most) };
             }
             State::Finish | State::LastFinish => {
                 self.pid = 0;
@@ -326,8 +335,9 @@ impl Core {
             return self.leave();
         }
         self.state = State::Down;
-        let earliest = after(self.started, RESPAWN);
-        self.deadline = if is_past(earliest, now.tick) { after(now.tick, 0) } else { earliest };
+        // In this order, so that a start from before half a turn of the clock is no start to come.
+        let young = RESPAWN.saturating_sub(now.tick.wrapping_sub(self.started));
+        self.deadline = after(now.tick, young.max(self.pause));
     }
 
     fn started(&mut self, pid: u32, now: Now, settings: &impl Settings) {
@@ -469,6 +479,7 @@ impl Core {
         words[4] = u32::from(self.wait);
         words[5] = self.deadline;
         words[6] = self.started;
+        words[13] = self.pause;
         let stamps = self.stamp.0.as_chunks().0.iter().chain(self.ready_stamp.0.as_chunks().0);
         for (word, bytes) in words[7..].iter_mut().zip(stamps) {
             *word = u32::from_le_bytes(*bytes);
@@ -515,6 +526,7 @@ impl Core {
             wait: words[4] as u16,
             deadline: words[5],
             started: words[6],
+            pause: words[13],
             stamp: stamp(7),
             ready_stamp: stamp(10),
         }

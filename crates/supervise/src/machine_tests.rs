@@ -6,6 +6,7 @@ use super::*;
 struct Given {
     kill: u32,
     finish: u32,
+    backoff: (u32, u32),
 }
 
 impl Settings for Given {
@@ -14,6 +15,9 @@ impl Settings for Given {
     }
     fn timeout_finish(&self) -> u32 {
         self.finish
+    }
+    fn backoff(&self) -> (u32, u32) {
+        self.backoff
     }
 }
 
@@ -28,8 +32,8 @@ struct Bench {
 impl Bench {
     fn new(wanted_up: bool) -> Self {
         let core = Core::new(Now { tick: 10_000, stamp: Tai64n::default() }, wanted_up);
-        let mut bench =
-            Self { core, tick: 10_000, given: Given { kill: 0, finish: 5_000 }, events: Vec::new() };
+        let given = Given { kill: 0, finish: 5_000, backoff: (0, 0) };
+        let mut bench = Self { core, tick: 10_000, given, events: Vec::new() };
         bench.settle();
         bench.core.paused = false;
         bench.events.clear();
@@ -111,6 +115,48 @@ fn a_service_that_dies_young_waits_until_a_second_after_its_start() {
 }
 
 #[test]
+fn a_long_life_is_no_young_one_when_the_clock_has_turned() {
+    for days in [1u64, 24, 25, 30, 49, 50, 99] {
+        let mut b = Bench::up(7);
+        b.tick = b.tick.wrapping_add((days * 86_400_000) as u32);
+        b.step(Event::Died(0));
+        b.step(Event::NotStarted(0));
+        assert_eq!(b.core.deadline, b.tick, "after {days} days it starts again at once");
+    }
+}
+
+/// One life of so many ms that ends by itself; the pause until the next start.
+fn live_for(b: &mut Bench, ms: u32) -> u32 {
+    b.step(Event::Timeout);
+    b.step(Event::Started(7));
+    b.tick += ms;
+    b.step(Event::Died(1 << 8));
+    // As a supervisor that takes over finds it.
+    b.core = Core::unpack(&b.core.pack());
+    b.step(Event::NotStarted(0));
+    let pause = b.core.deadline - b.tick;
+    b.tick = b.core.deadline;
+    pause
+}
+
+#[test]
+fn a_crash_loop_pauses_longer_each_time_up_to_the_most() {
+    let mut b = Bench::new(true);
+    b.given.backoff = (2_000, 9_000);
+    let pauses: Vec<u32> = (0..5).map(|_| live_for(&mut b, 1_500)).collect();
+    assert_eq!(pauses, [2_000, 4_000, 8_000, 9_000, 9_000]);
+    assert_eq!(live_for(&mut b, 8_999), 9_000);
+    assert_eq!(live_for(&mut b, 9_000), 2_000, "a life as long as the longest pause: it begins anew");
+    assert_eq!(live_for(&mut b, 0), 4_000);
+    b.step(Event::Command(b'u'));
+    assert_eq!((b.core.intent, b.core.deadline), (Intent::Run, 0), "an order is no crash: at once");
+    assert_eq!(live_for(&mut b, 0), 2_000, "and it begins anew");
+    let mut b = Bench::new(true);
+    b.given.backoff = (10, u32::MAX);
+    assert_eq!(live_for(&mut b, 0), RESPAWN, "a short pause does not undo the second between two starts");
+}
+
+#[test]
 fn exit_code_125_of_finish_is_a_permanent_failure() {
     let mut b = Bench::up(7);
     b.step(Event::Died(0));
@@ -151,7 +197,7 @@ fn a_finish_script_that_takes_too_long_is_killed_again_and_again() {
     b.tick += KILL_AGAIN;
     assert_eq!(b.step(Event::Timeout), kill);
     b.given.finish = 0;
-    let mut b = Bench { given: Given { kill: 0, finish: 0 }, ..Bench::up(7) };
+    let mut b = Bench { given: Given { kill: 0, finish: 0, backoff: (0, 0) }, ..Bench::up(7) };
     b.step(Event::Died(0));
     b.step(Event::Started(8));
     assert_eq!(b.core.deadline, 0, "0 is no limit");

@@ -96,7 +96,7 @@ impl Supervisor {
         let new_pids = self.fd(index, DIR).is_some_and(|dir| files::has(dir, c"flag-newpidns"));
         let started = self.start(index, c"./run", &words, &given, new_pids, lock);
         let id = started.map_err(|e| match e {
-            Errno::AGAIN | Errno::ACCESS if lock.is_some() => {
+            Errno::BUSY if lock.is_some() => {
                 Refusal { what: What::ServiceLocked, errno: None, wait: RESPAWN }
             }
             e => Refusal::new(What::SpawnRun, e),

@@ -129,7 +129,7 @@ pub fn spawn(what: &Spawn<'_>) -> Result<u32> {
 }
 
 /// As [`spawn`]; and the new process holds a POSIX write lock on the file that is its descriptor `lock`, one of those
-/// that it is given. `EAGAIN` when another process holds it.
+/// that it is given. `EBUSY` when another process holds it.
 pub fn spawn_locked(what: &Spawn<'_>, lock: i32) -> Result<u32> {
     start(what, Some(lock))
 }
@@ -242,7 +242,11 @@ fn take_lock(what: &Spawn<'_>, lock: i32, moved: &[i32]) -> Result<()> {
             }
         }
     }
-    crate::fs::posix_lock(lock)
+    // A fork that finds no room says EAGAIN, and a program that may not be executed EACCES, as a lock does.
+    crate::fs::posix_lock(lock).map_err(|e| match e {
+        Errno::AGAIN | Errno::ACCESS => Errno::BUSY,
+        e => e,
+    })
 }
 
 fn duplicate(fd: BorrowedFd<'_>, at_least: i32) -> Result<i32> {

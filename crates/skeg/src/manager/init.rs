@@ -67,6 +67,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let mut warn = |(service, file): (u16, &CStr)| {
         let what = "warning: service % has %, which older supervisors of s6 ignore";
         call.say_two(what, image.name(service), file.to_bytes());
+        if file == c"flag-timeout-killpg" {
+            call.say("warning: they ignore the letters P, C and K of s6-svc as well", b"");
+        }
     };
     match run::init::init(&image, &plan, &mut warn) {
         Ok(Made::New) => {}
@@ -74,6 +77,11 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         Err(e) => return Err(failed(call, scandir, &image, e)),
     }
     Ok(0)
+}
+
+/// Says that these supervisors can't do what the service needs; the exit code.
+pub fn unable_to(call: &Call, service: &[u8]) -> u8 {
+    call.fail(SYSTEM, "can't supervise service %: its restart-backoff needs skeg's own s6-svscan", service)
 }
 
 /// Exit code for a live directory of something else, as in the reference.
@@ -108,9 +116,6 @@ fn failed(call: &Call, scandir: &CStr, image: &Image<'_>, error: InitError) -> u
             let missing = text::Digits::decimal(missing as u64);
             call.fail(SYSTEM, "timed out: % services have no supervisor", missing.as_bytes())
         }
-        InitError::Unable(service) => {
-            let what = "can't supervise service %: its restart-backoff needs skeg's own s6-svscan";
-            call.fail(SYSTEM, what, image.name(service))
-        }
+        InitError::Unable(service) => unable_to(call, image.name(service)),
     }
 }

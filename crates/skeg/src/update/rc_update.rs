@@ -4,7 +4,7 @@
 use super::conversion;
 use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM, USAGE};
-use crate::manager::{Opened, Reporter, ended, open, session_error};
+use crate::manager::{Opened, Reporter, ended, open, session_error, unable_to};
 use crate::words;
 use core::ffi::CStr;
 use engine::Image;
@@ -78,6 +78,10 @@ fn print_dry(plan: &Plan<'_>) -> Result<u8, u8> {
 pub fn perform(call: &Call, opened: Opened, plan: &Plan<'_>, request: &Request<'_>) -> u8 {
     let Opened { live, image: old } = opened;
     let new = Image::new(plan.new);
+    let unable = live.scandir().map(|scandir| run::init::check_wishes(&new, &scandir, &mut |_| ()));
+    if let Ok(Err(service)) = unable {
+        return unable_to(call, new.name(service));
+    }
     let sv = fs::dup(live.locked().sv(), 3);
     let verbosity = call.number(b'v', 1);
     let reporter = |image| {
