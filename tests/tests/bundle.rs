@@ -85,7 +85,8 @@ fn the_live_image_is_edited_and_an_update_drops_the_edit() {
     let scan = scanner.dir.display().to_string();
     case.run("s6-rc-init", &["-c", &image, "-l", &live, &scan]).expect(0);
     case.run("s6-rc", &["-l", &live, "start", "a"]).expect(0);
-    case.run("s6-rc-bundle", &["-l", &live, "add", "mine", "b", "c"]).expect(0);
+    let said = case.run("s6-rc-bundle", &["-l", &live, "add", "mine", "b", "c"]).expect(0).err;
+    assert!(said.contains("the next update or boot drops it"), "{said}");
     assert_eq!(case.run("s6-rc-db", &["-l", &live, "contents", "mine"]).expect(0).lines(), ["b", "c"]);
     case.run("s6-rc", &["-l", &live, "start", "mine"]).expect(0);
     let up = || case.run("s6-rc", &["-l", &live, "-a", "-e", "list"]).expect(0).lines();
@@ -96,6 +97,30 @@ fn the_live_image_is_edited_and_an_update_drops_the_edit() {
     assert!(said.contains("edited"), "{said}");
     case.run("s6-rc-db", &["-l", &live, "type", "mine"]).expect(3);
     assert_eq!(up(), ["a", "b", "c"]);
+}
+
+/// What a boot can know: the live directory is still there when only the scanner has been started anew.
+#[test]
+fn an_init_in_the_place_of_an_edited_live_directory_says_that_the_edit_is_gone() {
+    let case = Case::new();
+    let (live, image) = (case.scratch.text("live"), case.scratch.text("image"));
+    let init = || {
+        let scanner = Scanner::start(&case.scratch, &case.suite);
+        let scan = scanner.dir.display().to_string();
+        let said = case.run("s6-rc-init", &["-c", &image, "-l", &live, &scan]).expect(0).err;
+        (scanner, said)
+    };
+    let (scanner, said) = init();
+    assert_eq!(said, "");
+    case.run("s6-rc-bundle", &["-l", &live, "add", "mine", "b", "c"]).expect(0);
+    drop(scanner);
+    std::fs::remove_dir_all(case.scratch.at("scan")).unwrap();
+    let (scanner, said) = init();
+    assert!(said.contains("edited"), "{said}");
+    case.run("s6-rc-db", &["-l", &live, "type", "mine"]).expect(3);
+    drop(scanner);
+    std::fs::remove_dir_all(case.scratch.at("scan")).unwrap();
+    assert_eq!(init().1, "");
 }
 
 #[test]
@@ -152,6 +177,8 @@ fn the_edit_of_an_image_on_a_read_only_file_system_is_kept_in_the_live_directory
     case.run("s6-rc-bundle", &["-l", &live, "add", "mine", "b"]).expect(0);
     case.run("s6-rc", &["-l", &live, "start", "mine"]).expect(0);
     assert_eq!(case.run("s6-rc", &["-l", &live, "-a", "-e", "list"]).expect(0).lines(), ["b"]);
+    let shown = case.run("diff", &["-l", &live, &image]);
+    assert!(shown.out.contains("mine"), "{shown:?}");
     case.run("s6-rc-update", &["-l", &live, &image]).expect(0);
     case.run("s6-rc-db", &["-l", &live, "type", "mine"]).expect(3);
     drop(scanner);

@@ -109,6 +109,39 @@ fn a_lock_in_use_says_who_holds_it_and_a_nested_wait_is_refused() {
     assert!(nested.err.contains("wait for itself"), "{}", nested.err);
 }
 
+/// A longrun whose `run` and `finish` wait for the lock of the command that waits for them; and one in the background.
+#[test]
+fn a_longrun_that_waits_for_the_command_that_waits_for_it_is_refused() {
+    let both = |tree: &Suite| {
+        let tree = Tree::new(tree, |s| {
+            let (skeg, live) = (Suite::skeg().binary().display().to_string(), s.text("live"));
+            let ask = |to: &str| {
+                format!(
+                    "{skeg} s6-rc -b -l {live} start other 2> {0}.new\necho $? >> {0}.new\nmv {0}.new {0}",
+                    s.text(to)
+                )
+            };
+            longrun(s, "other", "exec sleep 1000", &[]);
+            let run = format!("({}) &\nwait\necho >&3\nexec sleep 1000", ask("run"));
+            longrun(s, "nested", &run, &[]);
+            s.file("src/nested/notification-fd", "3\n");
+            s.file("src/nested/timeout-finish", "0\n");
+            s.file("src/nested/finish", format!("#!/bin/sh\n{}\n", ask("finish")));
+        });
+        for (verb, file) in [("start", "run"), ("stop", "finish")] {
+            tree.run("s6-rc", &["-t", "50000", verb, "nested"]).expect(0);
+            let said = tree.scratch.read(file);
+            assert!(said.contains("service nested") && said.contains("wait for itself"), "{said}");
+            assert_eq!(said.lines().last(), Some("111"), "{said}");
+        }
+        assert_eq!(tree.up(), [""; 0]);
+    };
+    both(&Suite::skeg());
+    if let Some(debian) = Suite::debian() {
+        both(&debian);
+    }
+}
+
 #[test]
 fn a_killed_command_leaves_its_script_running_and_the_result_is_recorded() {
     let tree = Tree::new(&Suite::skeg(), |s| oneshot(s, "slow", &waits(s), &[]));
@@ -195,6 +228,7 @@ fn why_names_the_cause() {
         oneshot(s, "disk", "/bin/sh -c \"exit 3\"", &[]);
         oneshot(s, "mount", "/bin/true", &["disk"]);
         longrun(s, "web", "exec sleep 1000", &["mount"]);
+        longrun(s, "plain", "exec sleep 1000", &[]);
     });
     tree.run("s6-rc", &["start", "web"]).expect(1);
     let text = tree.run("why", &["web"]).expect(0).out;
@@ -203,6 +237,10 @@ fn why_names_the_cause() {
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
     assert_eq!(answer["causes"][0]["name"], "disk");
     assert_eq!(answer["causes"][0]["last"]["code"], 3);
+    // A service that has no way to say that it is ready is not blamed for not saying it.
+    tree.run("s6-rc", &["start", "plain"]).expect(0);
+    let text = tree.run("why", &["plain"]).expect(0).out;
+    assert!(text.starts_with("plain: up") && !text.contains("ready"), "{text}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Plan<'a> {
 pub enum Made {
     /// A new live directory.
     New,
+    /// The same, in the place of one that nobody supervised any more, whose bundles had been edited: the edits are gone.
+    NewBundles,
     /// It was there, with this image, and supervised.
     Already,
 }
@@ -96,6 +98,7 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
         Err(LiveError::Absent) => None,
         Err(e) => return Err(e.into()),
     };
+    let mut made = Made::New;
     match (locked.journal()?, present) {
         (None, None) => {}
         (Some(Journal::Init(_)), None) => live::undo_init(&locked)?,
@@ -111,11 +114,16 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
             if compare(image, &locked, number, plan)? {
                 return Ok(Made::Already);
             }
+            let old = Generation::open(locked.place(), number)?.image().ok();
+            let edits = old.and_then(|bytes| engine::Db::open(bytes).ok()).map_or(0, |db| db.edits());
+            if edits > image.db().edits() {
+                made = Made::NewBundles;
+            }
             clear(&locked, &scandir)?;
         }
     }
     check_wishes(image, &scandir, warn).map_err(InitError::Unable)?;
-    make(image, plan, &locked, &scandir).map(|()| Made::New)
+    make(image, plan, &locked, &scandir).map(|()| made)
 }
 
 fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) -> Result<(), InitError> {

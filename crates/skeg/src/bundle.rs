@@ -108,7 +108,11 @@ fn edit_live(call: &Call, edit: &Edit) -> Result<u8, u8> {
     let image = edited(call, edit, &old)?;
     let compiled = opened.live.generation().compiled();
     let compiled = compiled.map_err(|e| crate::live_words::complain(call, call.live(), e))?;
-    put_in_force(call, opened, &image, ImageSource::Copy(&image), &compiled)
+    let code = put_in_force(call, opened, &image, ImageSource::Copy(&image), &compiled)?;
+    if code == 0 {
+        call.say("done in % alone: the next update or boot drops it", call.live().to_bytes());
+    }
+    Ok(code)
 }
 
 /// Puts an image with the same services in force.

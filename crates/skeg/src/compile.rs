@@ -165,8 +165,12 @@ impl Place {
         for _ in 0..8 {
             let file = sys::fs::open(&self.dir, &self.aside, OFlags::RDWR | OFlags::CREATE, 0o644)
                 .map_err(|e| call.failed("make the file aside for %", self.path.to_bytes(), e))?;
-            if sys::fs::ofd_lock(&file, Lock::Exclusive).is_err() {
-                return Err(call.fail(SYSTEM, "another s6-rc-compile is writing %", self.path.to_bytes()));
+            match sys::fs::ofd_lock(&file, Lock::Exclusive) {
+                Ok(()) => {}
+                Err(Errno::AGAIN | Errno::ACCESS) => {
+                    return Err(call.fail(SYSTEM, "another program is writing %", self.path.to_bytes()));
+                }
+                Err(e) => return Err(call.failed("lock the file aside for %", self.path.to_bytes(), e)),
             }
             // Between the two calls another one may have finished: then this is its output, and the name is free.
             let (Ok(held), Ok(named)) = (sys::fs::fstat(&file), sys::fs::lstat(&self.dir, &self.aside))

@@ -28,6 +28,8 @@ pub struct Found<'a> {
     pub name: &'a [u8],
     /// Whether it is a oneshot.
     pub oneshot: bool,
+    /// Whether it has a way to say that it is ready.
+    pub can_say: bool,
     /// Its recorded state.
     pub state: State,
     /// What its supervisor says; none for a oneshot and where nobody supervises it.
@@ -91,6 +93,7 @@ impl<'a> Facts<'a> {
         Found {
             name: image.name(service),
             oneshot,
+            can_say: image.file(service, b"notification-fd").is_some(),
             state: self.opened.live.states().get(index),
             status,
             since,

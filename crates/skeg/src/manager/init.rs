@@ -73,6 +73,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     };
     match run::init::init(&image, &plan, &mut warn) {
         Ok(Made::New) => {}
+        Ok(Made::NewBundles) => {
+            call.say("the bundles that s6-rc-bundle had edited are those of the image again", b"");
+        }
         Ok(Made::Already) => call.say("already there and supervised: %", call.live().to_bytes()),
         Err(e) => return Err(failed(call, scandir, &image, e)),
     }

@@ -6,9 +6,12 @@ use crate::live_words::{self, INVALID};
 use core::ffi::CStr;
 use db::{Corrupt, Db};
 use engine::{Image, Towards};
-use live::{Access, Live, Locked, Phase, Wait};
+use live::tree::Status;
+use live::{Access, Live, LiveError, Locked, Phase, Wait};
 use run::oneshot::client::{is_unsettled, settle_scripts};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
+use sys::CBuf;
+use sys::fs::{self, OFlags};
 use sys::time::{Millis, monotonic};
 
 /// A live directory with its image.
@@ -51,11 +54,8 @@ impl Call {
 /// Opens; else the exit code, after a message.
 #[inline(never)]
 pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Opened, u8> {
-    if access == Access::Change && wait != Wait::No {
-        refuse_nested(call, path)?;
-    }
     let complain = |e| live_words::complain(call, path, e);
-    let mut locked = Locked::open(path, access, wait).map_err(complain)?;
+    let mut locked = lock(call, path, access, wait)?;
     if access == Access::Change {
         locked = crate::update::finish(call, path, locked, wait)?;
     }
@@ -79,18 +79,81 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Open
     Ok(Opened { live, image })
 }
 
-/// A script of a transition that waits for the lock would wait for its own command for ever.
+/// Takes the lock; asks now and then whether its holder waits for this very process.
+fn lock(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Locked, u8> {
+    /// Between two questions: a supervisor says who its child is only after the child has begun.
+    const ASK: Millis = Millis(300);
+    let mut step = Wait::No;
+    loop {
+        let refused = match Locked::open(path, access, step) {
+            Err(e @ (LiveError::Busy(_) | LiveError::TimedOut(_))) if wait != step => e,
+            other => return other.map_err(|e| live_words::complain(call, path, e)),
+        };
+        refuse_nested(call, path)?;
+        let next = Millis(monotonic().0 + ASK.0);
+        step = match wait {
+            Wait::No => return Err(live_words::complain(call, path, refused)),
+            Wait::Until(deadline) if deadline <= next => wait,
+            _ => Wait::Until(next),
+        };
+    }
+}
+
+/// A script or service of a transition that waits for the lock would wait for its own command for ever.
 fn refuse_nested(call: &Call, path: &CStr) -> Result<(), u8> {
-    let Some(service) = sys::start::env(b"RC_NAME") else { return Ok(()) };
     let Ok(live) = Live::open(path, Access::Look, Wait::No) else { return Ok(()) };
     let Ok(db) = Db::open(live.image()) else { return Ok(()) };
-    let Some(db::Target::Service(id)) = db.lookup(service.to_bytes()) else { return Ok(()) };
-    if !matches!(live.states().get(id.index()).phase, Phase::Starting | Phase::Stopping) {
-        return Ok(());
+    let script = sys::start::env(b"RC_NAME").map(CStr::to_bytes);
+    let above = Ancestors::of_this();
+    for id in db.services() {
+        if !matches!(live.states().get(id.index()).phase, Phase::Starting | Phase::Stopping) {
+            continue;
+        }
+        let service = db.name(id);
+        if script == Some(service) || is_inside(&live, service, &above) {
+            let what = "called from inside the transition of service %, whose command holds the lock of %: it would wait for itself";
+            call.say_two(what, service, path.to_bytes());
+            return Err(crate::applet::SYSTEM);
+        }
     }
-    let why = "called from inside the transition of service %, whose command holds the lock of %: it would wait for itself";
-    call.say_two(why, service.to_bytes(), path.to_bytes());
-    Err(SYSTEM)
+    Ok(())
+}
+
+/// Whether this longrun's process is above this one.
+fn is_inside(live: &Live, service: &[u8], above: &Ancestors) -> bool {
+    let generation = live.generation();
+    let Ok(path) = generation.service_path(service, b"") else { return false };
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let status = fs::open(generation.dir(), &path, flags, 0).and_then(Status::read);
+    status.is_ok_and(|status| status.pid != 0 && above.0.contains(&status.pid))
+}
+
+/// The processes above this one, and the leader of its session.
+struct Ancestors(heapless::Vec<u32, 64>);
+
+impl Ancestors {
+    fn of_this() -> Self {
+        let mut all = heapless::Vec::new();
+        let mut pid = sys::process::pid();
+        while pid > 1 && all.push(pid).is_ok() {
+            let mut path = CBuf::<32>::new();
+            let mut stat = [0; 512];
+            let _ = path.push(b"/proc/").and_then(|p| p.push_number(u64::from(pid)));
+            let _ = path.push(b"/stat");
+            let read = fs::open_read(sys::CWD, &path).and_then(|file| fs::read_full(&file, &mut stat));
+            let text = stat.get(..read.unwrap_or(0)).unwrap_or_default();
+            // After the name, which may hold anything: state, parent, group, session.
+            let Some(end) = text.iter().rposition(|b| *b == b')') else { break };
+            let mut fields = text.split_at(end).1.split(|b| *b == b' ').skip(2);
+            let mut number = || fields.next().and_then(|f| text::parse_u64(f).ok()).unwrap_or(0) as u32;
+            let (parent, _, session) = (number(), number(), number());
+            if all.len() == 1 && session > 1 {
+                let _ = all.push(session);
+            }
+            pid = parent;
+        }
+        Self(all)
+    }
 }
 
 /// Says that an image is not valid; the exit code.

@@ -106,7 +106,9 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         Some(status) if status.is_up() => {
             line.put(b", process ").num(u64::from(status.pid)).put(b" since ");
             span(&mut line, found.since);
-            line.put(if status.ready { b", ready" } else { b", not ready" });
+            if found.can_say {
+                line.put(if status.ready { b", ready" } else { b", not ready" });
+            }
         }
         Some(status) if status.wanted_up => {
             line.put(b", its supervisor starts it again and again");
