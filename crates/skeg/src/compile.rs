@@ -168,7 +168,7 @@ impl Place {
             match sys::fs::ofd_lock(&file, Lock::Exclusive) {
                 Ok(()) => {}
                 Err(Errno::AGAIN | Errno::ACCESS) => {
-                    return Err(call.fail(SYSTEM, "another program is writing %", self.path.to_bytes()));
+                    return Err(call.fail(SYSTEM, "another command is writing %", self.path.to_bytes()));
                 }
                 Err(e) => return Err(call.failed("lock the file aside for %", self.path.to_bytes(), e)),
             }

@@ -113,7 +113,7 @@ fn refuse_nested(call: &Call, path: &CStr) -> Result<(), u8> {
         if script == Some(service) || is_inside(&live, service, &above) {
             let what = "called from inside the transition of service %, whose command holds the lock of %: it would wait for itself";
             call.say_two(what, service, path.to_bytes());
-            return Err(crate::applet::SYSTEM);
+            return Err(SYSTEM);
         }
     }
     Ok(())
