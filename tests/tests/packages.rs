@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: ISC
+//! The hooks of `targets/` for package managers, in a root directory of its own: dpkg's with dpkg itself, those of apk and opkg
+//! run as these tools run them. Entering another root takes root: as an ordinary user these tests say so and do nothing.
+
+use harness::process::{self, wait_for};
+use harness::tree::{Service, listening};
+use harness::wait::{PATIENCE, must};
+use harness::{Done, Scratch, Suite};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A small machine: a shell, skeg, two stores, and perhaps a tree that runs.
+struct Machine {
+    scanner: Option<Child>,
+    scratch: Scratch,
+}
+
+/// What services and maintainer scripts call.
+const TOOLS: [&str; 5] = ["sh", "sleep", "echo", "cat", "rm"];
+
+impl Machine {
+    /// None, after a message, where this can't be done.
+    fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("left out: chroot takes root");
+            return None;
+        }
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
+        let busybox = busybox.expect("install the package busybox-static");
+        let scratch = Scratch::new();
+        let folders = ["bin", "usr/bin", "tmp", "run/service", "var/lib/skeg", "etc/skeg/services"];
+        folders.iter().for_each(|folder| _ = scratch.folder(folder));
+        scratch.folder("usr/lib/skeg/services");
+        std::fs::copy(busybox, scratch.at("bin/busybox")).unwrap();
+        for tool in TOOLS {
+            std::os::unix::fs::symlink("busybox", scratch.at("bin").join(tool)).unwrap();
+        }
+        std::fs::copy(Suite::skeg().binary(), scratch.at("usr/bin/skeg")).unwrap();
+        Some(Self { scanner: None, scratch })
+    }
+
+    /// A command inside, with an environment of its own.
+    fn inside(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("chroot");
+        command.arg(self.scratch.path()).args(words).current_dir(self.scratch.path());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        self.scratch.mark(&mut command);
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, words: &[&str]) -> Done {
+        process::run(&mut self.inside(words))
+    }
+
+    /// Starts the tree on the image that the hook has made, and brings these services up.
+    fn boot(&mut self, services: &[&str]) {
+        let log = std::fs::File::create(self.scratch.at("scan.log")).unwrap();
+        let mut chroot = self.inside(&["/usr/bin/skeg", "s6-svscan", "/run/service"]);
+        chroot.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.scanner = Some(chroot.spawn().unwrap());
+        let control = self.scratch.at("run/service/.s6-svscan/control");
+        must("the scanner listens", || listening(&control));
+        let init = ["skeg", "s6-rc-init", "-c", "/var/lib/skeg/image", "-S", "/usr/bin/skeg", "/run/service"];
+        self.run(&init).expect(0);
+        self.run(&[&["skeg", "s6-rc", "-u", "change"], services].concat()).expect(0);
+    }
+
+    fn pid(&self, name: &str) -> u32 {
+        harness::status::Status::read(&self.service(name).dir).map_or(0, |s| s.pid)
+    }
+
+    /// The directory that the scanner knows: its entry is an absolute link inside.
+    fn service(&self, name: &str) -> Service {
+        let link = std::fs::read_link(self.scratch.at("run/service").join(name)).unwrap_or_default();
+        Service::at(self.scratch.path().join(link.strip_prefix("/").unwrap_or(&link)))
+    }
+
+    fn up(&self) -> Vec<String> {
+        self.run(&["skeg", "s6-rc", "-a", "list"]).expect(0).lines()
+    }
+
+    /// Waits until the log has so many lines.
+    fn log(&self, lines: usize) -> Vec<String> {
+        let read = || self.scratch.read("log").lines().map(str::to_owned).collect::<Vec<_>>();
+        must("more lines in the log", || read().len() >= lines);
+        read()
+    }
+
+    /// Fails the test unless the live state is what the stores define, and the next boot takes the same.
+    #[track_caller]
+    fn must_agree(&self) {
+        let image = std::fs::read(self.scratch.at("var/lib/skeg/image")).unwrap();
+        assert!(image == std::fs::read(self.scratch.at("run/s6-rc/image")).unwrap());
+        let stores = ["/usr/lib/skeg/services", "/etc/skeg/services"];
+        self.run(&[&["skeg", "s6-rc-compile", "/tmp/now"][..], &stores].concat()).expect(0);
+        let now = std::fs::read(self.scratch.at("tmp/now")).unwrap();
+        std::fs::remove_file(self.scratch.at("tmp/now")).unwrap();
+        assert!(image == now, "the image is that of the stores");
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(scanner) = &mut self.scanner {
+            process::kill(scanner.id(), Signal::TERM);
+            if wait_for(scanner, PATIENCE).is_none() {
+                let _ = scanner.kill();
+                let _ = scanner.wait();
+            }
+        }
+    }
+}
+
+/// A longrun of a package: its files below the store.
+fn service(name: &str, version: &str, needs: &[&str]) -> Vec<(String, String)> {
+    let file = |path: &str, content: String| (format!("usr/lib/skeg/services/{name}/{path}"), content);
+    let mut files = vec![
+        file("type", "longrun\n".into()),
+        file("run", format!("#!/bin/sh\necho {name} runs {version} >>/log\nexec sleep 1000\n")),
+        file("finish", format!("#!/bin/sh\necho {name} ends {version} >>/log\n")),
+    ];
+    files.extend(needs.iter().map(|need| file(&format!("dependencies.d/{need}"), String::new())));
+    files
+}
+
+fn hook(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../targets").join(path)
+}
+
+/// dpkg with a database of its own in the machine.
+struct Dpkg<'a>(&'a Machine);
+
+impl<'a> Dpkg<'a> {
+    fn new(machine: &'a Machine) -> Option<Self> {
+        if !Path::new("/usr/bin/dpkg").exists() {
+            eprintln!("left out: this machine has no dpkg");
+            return None;
+        }
+        for folder in ["info", "updates", "triggers", "parts", "alternatives"] {
+            machine.scratch.folder(format!("var/lib/dpkg/{folder}"));
+        }
+        machine.scratch.file("var/lib/dpkg/status", "");
+        Some(Self(machine))
+    }
+
+    /// Builds a package of these files and maintainer scripts; its path.
+    fn build(&self, name: &str, version: &str, files: &[(String, String)], postinst: &str) -> String {
+        let scratch = &self.0.scratch;
+        let folder = format!("build/{name}_{version}");
+        let control = format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: test <t@example.org>\nDescription: test\n"
+        );
+        scratch.file(format!("{folder}/DEBIAN/control"), control);
+        if !postinst.is_empty() {
+            scratch.file(format!("{folder}/DEBIAN/postinst"), postinst);
+        }
+        for (path, content) in files {
+            scratch.file(format!("{folder}/{path}"), content);
+        }
+        self.pack(&folder)
+    }
+
+    fn pack(&self, folder: &str) -> String {
+        let deb = self.0.scratch.text(&format!("{folder}.deb"));
+        let mut command = Command::new("dpkg-deb");
+        command.args(["--root-owner-group", "-Znone", "-b"]).arg(self.0.scratch.at(folder)).arg(&deb);
+        process::run(&mut command).expect(0);
+        deb
+    }
+
+    /// The shipped package.
+    fn hooks(&self) -> String {
+        let scratch = &self.0.scratch;
+        for name in ["control", "triggers", "postinst"] {
+            scratch
+                .file(format!("build/hooks/DEBIAN/{name}"), std::fs::read(hook("dpkg").join(name)).unwrap());
+        }
+        for folder in ["usr/lib/skeg/services", "etc/skeg/services", "var/lib/skeg"] {
+            scratch.folder(format!("build/hooks/{folder}"));
+        }
+        self.pack("build/hooks")
+    }
+
+    fn run(&self, words: &[&str]) -> Done {
+        let mut command = Command::new("dpkg");
+        command.arg("--root").arg(self.0.scratch.path()).arg("--force-unsafe-io").args(words);
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        self.0.scratch.mark(&mut command);
+        process::run(&mut command)
+    }
+
+    fn state(&self, package: &str) -> String {
+        let mut command = Command::new("dpkg-query");
+        command.arg("--admindir").arg(self.0.scratch.at("var/lib/dpkg"));
+        process::run(command.args(["-W", "-f", "${Status}", package])).out
+    }
+}
+
+#[test]
+fn dpkg_updates_the_services_once_at_the_end_of_a_run() {
+    let Some(mut machine) = Machine::new() else { return };
+    let Some(dpkg) = Dpkg::new(&machine) else { return };
+    dpkg.run(&["-i", &dpkg.hooks()]).expect(0);
+    let web = dpkg.build("web", "1", &service("web", "1", &[]), "");
+    let dns = dpkg.build("dns", "1", &service("dns", "1", &[]), "");
+    dpkg.run(&["-i", &web, &dns]).expect(0);
+    // Of a machine that is not up, only the image is made: then it boots.
+    assert!(!machine.scratch.at("run/s6-rc").exists());
+    let dpkg = {
+        machine.boot(&["web", "dns"]);
+        Dpkg(&machine)
+    };
+    machine.must_agree();
+    assert_eq!(machine.up(), ["dns", "web"]);
+    assert!(machine.log(2).contains(&"web runs 1".to_owned()));
+    // The service dies in the middle of the batch, when its files are the new ones and no sync has been yet.
+    let dies = "#!/bin/sh\nset -e\necho -- >>/log\nskeg s6-svc -wr -T 20000 -k /run/service/web\n";
+    let (before, quiet) = (machine.pid("web"), machine.pid("dns"));
+    let web = dpkg.build("web", "2", &service("web", "2", &["db"]), dies);
+    let db = dpkg.build("db", "1", &service("db", "1", &[]), "");
+    dpkg.run(&["-i", &web, &db]).expect(0);
+    machine.must_agree();
+    assert_eq!(machine.up(), ["db", "dns", "web"]);
+    assert!(machine.pid("web") != before && machine.pid("dns") == quiet);
+    let lines = machine.log(8);
+    let of_web: Vec<_> = lines.iter().skip(2).filter(|l| !l.starts_with("db")).collect();
+    assert_eq!(of_web, ["--", "web ends 1", "web runs 1", "web ends 1", "web runs 2"], "{lines:?}");
+    inconsistent(&machine, &dpkg);
+    // What is removed stops.
+    dpkg.run(&["-r", "dns"]).expect(0);
+    machine.must_agree();
+    assert_eq!(machine.up(), ["db", "new", "web"]);
+}
+
+/// A run that leaves definitions that do not fit, and one that mends it.
+fn inconsistent(machine: &Machine, dpkg: &Dpkg) {
+    let before = (machine.pid("web"), std::fs::read(machine.scratch.at("run/s6-rc/image")).unwrap());
+    let web = dpkg.build("web", "3", &service("web", "3", &["db", "new"]), "");
+    let said = dpkg.run(&["-i", &web]);
+    assert_ne!(said.code, 0);
+    assert!(said.err.contains("services/web/dependencies.d/new: no such service"), "{}", said.err);
+    assert_eq!(dpkg.state("skeg-sync"), "install ok half-configured");
+    assert_eq!(dpkg.state("web"), "install ok installed");
+    let after = (machine.pid("web"), std::fs::read(machine.scratch.at("run/s6-rc/image")).unwrap());
+    assert!(before == after, "the old is kept");
+    dpkg.run(&["-i", &dpkg.build("new", "1", &service("new", "1", &[]), "")]);
+    dpkg.run(&["--configure", "-a"]).expect(0);
+    assert_eq!(dpkg.state("skeg-sync"), "install ok installed");
+    machine.must_agree();
+    assert_eq!(machine.up(), ["db", "dns", "new", "web"]);
+}
+
+/// What a package puts there, as any package manager would: aside, then renamed.
+fn unpack(machine: &Machine, files: &[(String, String)]) {
+    for (path, content) in files {
+        let aside = machine.scratch.file(format!("{path}.new"), content);
+        std::fs::rename(aside, machine.scratch.at(path)).unwrap();
+    }
+}
+
+/// Installs, boots, updates, fails and mends with a hook that is run as `hook` says.
+fn lives_with(mut machine: Machine, hook: &dyn Fn(&Machine) -> Done) {
+    unpack(&machine, &service("web", "1", &[]));
+    hook(&machine).expect(0);
+    machine.boot(&["web"]);
+    machine.must_agree();
+    machine.log(1);
+    let before = machine.pid("web");
+    unpack(&machine, &service("web", "2", &["db"]));
+    assert_ne!(hook(&machine).code, 0);
+    assert_eq!(machine.pid("web"), before, "the old is kept");
+    unpack(&machine, &service("db", "1", &[]));
+    hook(&machine).expect(0);
+    machine.must_agree();
+    assert_eq!(machine.up(), ["db", "web"]);
+    assert!(machine.log(4).contains(&"web runs 2".to_owned()));
+    let pids = ["web", "db"].map(|name| machine.pid(name));
+    hook(&machine).expect(0);
+    assert_eq!(
+        ["web", "db"].map(|name| machine.pid(name)),
+        pids,
+        "the second package of a run changes nothing"
+    );
+}
+
+#[test]
+fn apk_runs_the_trigger_with_the_directories_that_have_changed() {
+    let Some(machine) = Machine::new() else { return };
+    // In /lib/apk/exec, or a descriptor of a memfd; chroot, cwd /, PATH, APK_SCRIPT and APK_PACKAGE, a pipe as standard
+    // output, umask 022: apk_db_run_script of apk-tools.
+    let name = "lib/apk/exec/skeg-sync-1-r0.trigger";
+    machine.scratch.file(name, std::fs::read(hook("apk/skeg-sync.trigger")).unwrap());
+    lives_with(machine, &|machine| {
+        let changed = ["/usr/lib/skeg/services", "/usr/lib/skeg/services/web"];
+        let script = format!("/{name}");
+        let mut command = machine.inside(&[&[script.as_str()][..], &changed].concat());
+        process::run(command.env("APK_SCRIPT", "trigger").env("APK_PACKAGE", "skeg-sync"))
+    });
+}
+
+#[test]
+fn opkg_runs_the_script_of_each_package_by_a_shell() {
+    let Some(machine) = Machine::new() else { return };
+    let name = "usr/lib/opkg/info/web.postinst";
+    machine.scratch.file(name, std::fs::read(hook("opkg/postinst")).unwrap());
+    // While an image is put together, nothing is compiled.
+    let mut build = Command::new(machine.scratch.at(name));
+    process::run(build.arg("configure").env("IPKG_INSTROOT", machine.scratch.path())).expect(0);
+    assert!(!machine.scratch.at("var/lib/skeg/image").exists());
+    lives_with(machine, &|machine| {
+        let line = format!("/{name} configure");
+        process::run(machine.inside(&["/bin/sh", "-c", &line]).env("PKG_ROOT", "/").env("PKG_UPGRADE", "1"))
+    });
+}
