@@ -7,7 +7,7 @@ use db::{Db, Direction, File, FileKind, Flags, ServiceId};
 /// A difference between an old and a new definition of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference<'a> {
-    /// A file that both have: its path and the first line (from 1) that differs; 0 = only kind or mode differ.
+    /// A file that both have: its path and the first line (from 1) that differs; 0 = a script, or only kind or mode differ.
     FileChanged(&'a CStr, u32),
     /// A file that only the new one has.
     FileAdded(&'a CStr),
@@ -17,7 +17,7 @@ pub enum Difference<'a> {
     Added(Field, &'a [u8]),
     /// A name of a list that only the old one has.
     Removed(Field, &'a [u8]),
-    /// A setting without a name: timeouts, flags.
+    /// A timeout.
     Setting(Field),
     /// A oneshot is a longrun now, or the other way.
     Kind,
@@ -42,9 +42,15 @@ pub enum Field {
     TimeoutUp,
     /// `timeout-down`
     TimeoutDown,
-    /// Its flags: essential, recommended, manual …
-    Flags,
 }
+
+/// The flags that are files of a definition. The others come with a file that differs, too.
+const FLAGS: [(Flags, &CStr); 4] = [
+    (Flags::ESSENTIAL, c"flag-essential"),
+    (Flags::RECOMMENDED, c"flag-recommended"),
+    (Flags::MANUAL, c"flag-manual"),
+    (Flags::RELOAD_ON_CHANGE, c"reload-on-change"),
+];
 
 /// The line, from 1, at which two contents first differ.
 pub fn first_line(old: &[u8], new: &[u8]) -> u32 {
@@ -73,12 +79,18 @@ pub fn differences<'a>(
     lists(Field::RestartWith, o, n, |db, id| db.restart_with(id), &mut each);
     lists(Field::Consumer, o, n, |db, id| db.consumer(id).into_iter(), &mut each);
     lists(Field::Producers, o, n, |db, id| db.producers(id), &mut each);
-    let settings = [
-        (Field::TimeoutUp, old.timeout(old_id, Direction::Up) == new.timeout(new_id, Direction::Up)),
-        (Field::TimeoutDown, old.timeout(old_id, Direction::Down) == new.timeout(new_id, Direction::Down)),
-        (Field::Flags, old.flags(old_id) == new.flags(new_id)),
-    ];
-    settings.iter().filter(|(_, same)| !same).for_each(|(field, _)| each(Difference::Setting(*field)));
+    for (field, towards) in [(Field::TimeoutUp, Direction::Up), (Field::TimeoutDown, Direction::Down)] {
+        if old.timeout(old_id, towards) != new.timeout(new_id, towards) {
+            each(Difference::Setting(field));
+        }
+    }
+    for (flag, file) in FLAGS {
+        match (old.flags(old_id).has(flag), new.flags(new_id).has(flag)) {
+            (true, false) => each(Difference::FileRemoved(file)),
+            (false, true) => each(Difference::FileAdded(file)),
+            _ => {}
+        }
+    }
 }
 
 /// Merges two file lists, which are in the order of their paths.
@@ -113,8 +125,8 @@ fn files<'a>(
 
 fn file_change(old: &File<'_>, new: &File<'_>) -> Option<u32> {
     if old.bytes != new.bytes {
-        // A script's words are no lines.
-        return Some(if new.kind == FileKind::Script { 1 } else { first_line(old.bytes, new.bytes) });
+        // Of a script the image has the words, and no longer the lines.
+        return Some(if new.kind == FileKind::Script { 0 } else { first_line(old.bytes, new.bytes) });
     }
     if old.kind != new.kind || old.mode != new.mode { Some(0) } else { None }
 }

@@ -152,7 +152,6 @@ const fn field(field: Field) -> &'static [u8] {
         Field::Producers => b"consumer-for",
         Field::TimeoutUp => b"timeout-up",
         Field::TimeoutDown => b"timeout-down",
-        Field::Flags => b"flags",
     }
 }
 

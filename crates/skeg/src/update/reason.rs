@@ -50,7 +50,9 @@ fn put(line: &mut Words, plan: &Plan<'_>, reason: Reason<'_>) {
         }
         Reason::Restart => line.put(b"it was up before"),
         Reason::NeededBy(other) => {
-            line.put_quoted(name(&plan.new, other)).put(b", which is up, depends on it now")
+            let up = plan.kept.contains(other);
+            line.put_quoted(name(&plan.new, other)).put(b", which ");
+            line.put(if up { b"is up, depends on it now".as_slice() } else { b"starts, depends on it" })
         }
     };
 }
@@ -66,7 +68,8 @@ fn because_of(line: &mut Words, plan: &Plan<'_>, other: u16) {
             line.put(b", which has gone");
         }
         _ => {
-            line.put(b", which stops");
+            let back = comes_back(plan, other).is_some();
+            line.put(if back { b", which restarts".as_slice() } else { b", which stops" });
         }
     }
 }
@@ -78,8 +81,9 @@ fn comes_back<'a>(plan: &Plan<'a>, old: u16) -> Option<&'a [u8]> {
 
 /// Prints a plan, a line a step, in the order in which the steps are taken.
 pub fn print(plan: &Plan<'_>) -> Result<(), u8> {
-    let mut printed = Ok(());
+    let (mut printed, mut any) = (Ok(()), false);
     let mut say = |line: &mut Words| {
+        any = true;
         if let Err(code) = words::output(line.end()) {
             printed = Err(code);
         }
@@ -115,10 +119,7 @@ pub fn print(plan: &Plan<'_>) -> Result<(), u8> {
         let mut line = Words::new();
         say(line.put(b"rename   ").put_quoted(old).put(b" -> ").put_quoted(new));
     });
-    if plan.is_quiet() {
-        say(Words::new().put(b"nothing stops, nothing starts"));
-    }
-    printed
+    if any { printed } else { words::output(b"nothing stops, nothing starts\n") }
 }
 
 /// Calls `each` with the names of services that go on under another name.

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: ISC
+//! The rules of `skeg plan` and `apply`, one by one, with the words in which they are told, in the order in which they are
+//! carried out; and `skeg diff` of everything that it compares.
+
+use harness::tree::{Scanner, Service};
+use harness::wait::must;
+use harness::{Done, Scratch, Suite};
+use serde_json::Value;
+
+/// A live directory of the tree `a`, and the tree `b`, which differs.
+struct World {
+    scratch: Scratch,
+    _scanner: Scanner,
+}
+
+const SLEEP: &str = "#!/bin/sh\nexec sleep 1000\n";
+const OTHER: &str = "#!/bin/sh\nexec sleep 2000\n";
+
+impl World {
+    /// Both trees have these longruns with their dependencies; then the change is made to `b`.
+    fn new(longruns: &[(&str, &[&str])], up: &[&str], change: impl FnOnce(&Scratch)) -> Self {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        for tree in ["a", "b"] {
+            for (name, needs) in longruns {
+                longrun(&scratch, &format!("{tree}/{name}"), needs);
+            }
+        }
+        change(&scratch);
+        scratch.run(&skeg, "s6-rc-compile", &["a.img", "a"]).expect(0);
+        scratch.run(&skeg, "s6-rc-compile", &["b.img", "b"]).expect(0);
+        let scanner = Scanner::start(&scratch, &skeg);
+        let world = Self { scratch, _scanner: scanner };
+        let image = world.scratch.text("a.img");
+        world.skeg("s6-rc-init", &["-c", &image, &world.scratch.text("scan")]).expect(0);
+        world.skeg("s6-rc", &[&["-u", "change"], up].concat()).expect(0);
+        world
+    }
+
+    fn skeg(&self, applet: &str, words: &[&str]) -> Done {
+        let live = self.scratch.text("live");
+        self.scratch.run(&Suite::skeg(), applet, &[&["-l", &live], words].concat())
+    }
+
+    fn service(&self, name: &str) -> Service {
+        Service::at(self.scratch.at("scan").join(name))
+    }
+
+    fn pid(&self, name: &str) -> u32 {
+        self.service(name).status().map_or(0, |s| s.pid)
+    }
+
+    /// What a plan says, in its order.
+    fn plan(&self, words: &[&str]) -> String {
+        self.skeg("plan", words).expect(0).out
+    }
+
+    /// Applies `b`; which of these services have another process than before.
+    fn apply<'a>(&self, words: &[&str], services: &[&'a str]) -> Vec<&'a str> {
+        let before: Vec<_> = services.iter().map(|name| self.pid(name)).collect();
+        self.skeg("apply", words).expect(0);
+        services
+            .iter()
+            .zip(before)
+            .filter(|(name, pid)| self.pid(name) != *pid)
+            .map(|(name, _)| *name)
+            .collect()
+    }
+
+    fn json(&self, applet: &str, words: &[&str]) -> Value {
+        let said = self.skeg(applet, &[&["--json"], words].concat());
+        serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{applet}: {e}: {}{}", said.out, said.err))
+    }
+}
+
+fn longrun(scratch: &Scratch, path: &str, needs: &[&str]) {
+    scratch.file(format!("{path}/type"), "longrun\n");
+    scratch.file(format!("{path}/run"), SLEEP);
+    for need in needs {
+        scratch.file(format!("{path}/dependencies.d/{need}"), "");
+    }
+}
+
+const CHAIN: [(&str, &[&str]); 4] = [("lan", &[]), ("web", &["lan"]), ("shop", &["web"]), ("dns", &[])];
+const ALL: [&str; 4] = ["lan", "web", "shop", "dns"];
+
+#[test]
+fn what_depends_on_a_changed_service_restarts_and_each_step_has_its_reason_and_place() {
+    let world = World::new(&CHAIN, &ALL, |scratch| _ = scratch.file("b/lan/run", OTHER));
+    let plan = "\
+restart  shop: it depends on web, which restarts
+restart  web: it depends on lan, whose run file changed, line 2
+restart  lan: its run file changed, line 2
+start    lan: it was up before
+start    web: it was up before
+start    shop: it was up before
+";
+    assert_eq!(world.plan(&["b.img"]), plan);
+    assert_eq!(world.plan(&["b"]), plan, "a source tree and its image give the same plan");
+    assert_eq!(world.apply(&["b"], &ALL), ["lan", "web", "shop"]);
+    assert_eq!(world.plan(&["b"]), "nothing stops, nothing starts\n");
+}
+
+#[test]
+fn the_definition_counts_not_where_it_stands() {
+    // Another service before it, so that every number in the image is another.
+    let world = World::new(&CHAIN, &ALL, |scratch| longrun(scratch, "b/aaa", &[]));
+    assert_eq!(world.plan(&["b"]), "nothing stops, nothing starts\n");
+    assert!(world.apply(&["b"], &ALL).is_empty());
+    world.skeg("diff", &["b"]).expect(0);
+}
+
+#[test]
+fn what_is_down_is_changed_and_not_started() {
+    let world = World::new(&CHAIN, &["dns"], |scratch| _ = scratch.file("b/lan/run", OTHER));
+    assert_eq!(world.plan(&["b"]), "nothing stops, nothing starts\n");
+    assert!(world.apply(&["b"], &["dns"]).is_empty());
+    assert_eq!(world.pid("lan"), 0);
+    world.skeg("s6-rc", &["-u", "change", "lan"]).expect(0);
+    assert_eq!(world.scratch.read("scan/lan/run"), OTHER);
+}
+
+#[test]
+fn a_new_dependency_starts_below_what_needs_it() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        longrun(scratch, "b/vpn", &["tun"]);
+        longrun(scratch, "b/tun", &[]);
+        scratch.file("b/web/dependencies.d/vpn", "");
+    });
+    let plan = "\
+start    tun: vpn, which starts, depends on it
+start    vpn: web, which is up, depends on it now
+";
+    assert_eq!(world.plan(&["b"]), plan);
+    assert!(world.apply(&["b"], &ALL).is_empty());
+    assert!(world.pid("vpn") != 0 && world.pid("tun") != 0);
+}
+
+#[test]
+fn a_new_dependency_restarts_what_asks_for_it() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        longrun(scratch, "b/vpn", &[]);
+        scratch.file("b/web/dependencies.d/vpn", "");
+        scratch.file("b/web/restart-with", "vpn\n");
+    });
+    let plan = "\
+restart  shop: it depends on web, which restarts
+restart  web: it restarts with vpn, which starts
+start    vpn: web, which starts, depends on it
+start    web: it was up before
+start    shop: it was up before
+";
+    assert_eq!(world.plan(&["b"]), plan);
+    assert_eq!(world.apply(&["b"], &ALL), ["web", "shop"]);
+}
+
+#[test]
+fn a_dependency_that_goes_stops_and_what_needed_it_lives_on() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        std::fs::remove_file(scratch.at("b/web/dependencies.d/lan")).unwrap();
+        std::fs::remove_dir_all(scratch.at("b/lan")).unwrap();
+    });
+    assert_eq!(world.plan(&["b"]), "stop     lan: the new image does not have it\n");
+    assert!(world.apply(&["b"], &["web", "shop", "dns"]).is_empty());
+    assert!(!world.scratch.at("scan/lan").exists());
+}
+
+#[test]
+fn what_the_process_was_not_started_from_waits_for_the_next_start() {
+    let files = ["finish", "data/table", "env/PATH", "timeout-kill"];
+    for file in files {
+        let world = World::new(&CHAIN, &ALL, |scratch| {
+            scratch.file(format!("a/web/{file}"), "1\n");
+            scratch.file(format!("b/web/{file}"), "2\n");
+        });
+        let plan = format!("in place web: its {file} changed, line 1; from its next start on\n");
+        assert_eq!(world.plan(&["b"]), plan);
+        assert!(world.apply(&["b"], &ALL).is_empty());
+        assert_eq!(world.scratch.read(format!("scan/web/{file}")), "1\n");
+        world.skeg("restart", &["web"]).expect(0);
+        assert_eq!(world.scratch.read(format!("scan/web/{file}")), "2\n");
+    }
+}
+
+#[test]
+fn with_reload_on_change_it_is_there_at_once_and_the_service_is_told() {
+    let run = "#!/bin/sh\ntrap 'cat data/table >>../../log' HUP\necho up >>../../log\nwhile :; do sleep 0.01; done\n";
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        for (tree, table) in [("a", "1\n"), ("b", "2\n")] {
+            scratch.file(format!("{tree}/web/run"), run);
+            scratch.file(format!("{tree}/web/data/table"), table);
+            scratch.file(format!("{tree}/web/reload-on-change"), "");
+        }
+    });
+    must("the trap is set", || world.scratch.read("log") == "up\n");
+    assert_eq!(world.plan(&["b"]), "in place web: its data/table changed, line 1; at once, with a reload\n");
+    assert_eq!(world.json("plan", &["b"])["steps"][0]["action"], "reload");
+    assert!(world.apply(&["b"], &ALL).is_empty());
+    must("the service has read the new table", || world.scratch.read("log") == "up\n2\n");
+    assert_eq!(world.scratch.read("scan/web/data/table"), "2\n");
+}
+
+#[test]
+fn a_oneshot_runs_again_when_its_up_has_changed_and_not_for_its_down() {
+    let oneshot = |scratch: &Scratch, tree: &str, up: &str, down: &str| {
+        scratch.file(format!("{tree}/net/type"), "oneshot\n");
+        scratch.file(format!("{tree}/net/up"), format!("{up}\n"));
+        scratch.file(format!("{tree}/net/down"), format!("{down}\n"));
+    };
+    let world = World::new(&[], &["net"], |scratch| {
+        oneshot(scratch, "a", "true", "true");
+        oneshot(scratch, "b", "true", "echo");
+        oneshot(scratch, "c", "sh -c true", "true");
+    });
+    assert_eq!(world.plan(&["b"]), "nothing stops, nothing starts\n");
+    let plan = "restart  net: its up changed\nstart    net: it was up before\n";
+    assert_eq!(world.plan(&["c"]), plan);
+}
+
+#[test]
+fn conversion_rules_rename_and_restart() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        std::fs::rename(scratch.at("b/dns"), scratch.at("b/resolver")).unwrap();
+        scratch.file("conv", "dns -> resolver\nshop restart\n");
+        scratch.file("wrong", "shop restart\nnix -> web\n");
+        scratch.file("bad", "dns -> nowhere\n");
+    });
+    let plan = "\
+restart  shop: the conversion file asks for it
+start    shop: it was up before
+rename   dns -> resolver
+";
+    assert_eq!(world.plan(&["-f", "conv", "-o", "saved", "b.img"]), plan);
+    let json = world.json("plan", &["-f", "conv", "b.img"]);
+    assert_eq!(json["renames"], serde_json::json!([{"from": "dns", "to": "resolver"}]));
+    let said = world.skeg("plan", &["-f", "wrong", "b"]).expect(3).err;
+    assert_eq!(said, "plan: wrong:2: the live image has no service 'nix'\n");
+    let said = world.skeg("plan", &["-f", "bad", "b"]).expect(4).err;
+    assert_eq!(said, "plan: 'dns' can't become 'nowhere', which the new image does not have\n");
+    let before = (world.pid("dns"), world.pid("shop"), world.pid("web"));
+    world.skeg("apply", &["saved"]).expect(0);
+    assert_eq!((world.pid("resolver"), world.pid("web")), (before.0, before.2));
+    assert_ne!(world.pid("shop"), before.1);
+}
+
+#[test]
+fn a_plan_in_json_says_the_same() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        scratch.file("b/web/run", OTHER);
+        scratch.file("b/dns/finish", OTHER);
+    });
+    let expected = serde_json::json!({
+        "steps": [
+            {"action": "restart", "service": "shop", "reason": "it depends on web, whose run file changed, line 2"},
+            {"action": "restart", "service": "web", "reason": "its run file changed, line 2", "file": "run", "line": 2},
+            {"action": "start", "service": "web", "reason": "it was up before"},
+            {"action": "start", "service": "shop", "reason": "it was up before"},
+            {"action": "in-place", "service": "dns", "reason": "its finish changed", "file": "finish", "line": 0},
+        ],
+        "renames": [],
+    });
+    assert_eq!(world.json("plan", &["b"]), expected);
+    assert_eq!(world.json("apply", &["b"]), expected);
+    assert_eq!(world.json("apply", &["b"]), serde_json::json!({"steps": [], "renames": []}));
+}
+
+#[test]
+fn a_source_tree_that_is_wrong_is_told_whole_and_nothing_happens() {
+    let world = World::new(&CHAIN, &ALL, |_| ());
+    world.scratch.file("b/web/dependencies.d/vpn", "");
+    world.scratch.file("b/dns/type", "lungrun\n");
+    for verb in ["plan", "apply", "diff"] {
+        let said = world.skeg(verb, &["b"]).expect(4).err;
+        for fault in ["error: b/web/dependencies.d/vpn: no such service", "error: b/dns/type"] {
+            assert!(said.contains(fault), "{said}");
+        }
+    }
+}
+
+/// Everything that a diff knows, between two trees.
+#[test]
+fn a_diff_names_file_and_line_list_and_setting_and_what_bundles_hold() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        let b = |path: &str, content: &str| _ = scratch.file(format!("b/{path}"), content);
+        b("lan/run", OTHER);
+        b("lan/finish", SLEEP);
+        b("lan/timeout-up", "1000\n");
+        b("lan/flag-essential", "");
+        scratch.file("a/dns/finish", SLEEP);
+        b("dns/dependencies.d/lan", "");
+        std::fs::remove_file(scratch.at("b/web/dependencies.d/lan")).unwrap();
+        std::fs::remove_dir_all(scratch.at("b/shop")).unwrap();
+        b("shop/type", "oneshot\n");
+        b("shop/up", "true\n");
+        for (tree, contents) in [("a", ["lan", "dns"]), ("b", ["lan", "web"])] {
+            scratch.file(format!("{tree}/net/type"), "bundle\n");
+            contents.iter().for_each(|name| _ = scratch.file(format!("{tree}/net/contents.d/{name}"), ""));
+            scratch.file(format!("{tree}/only-{tree}/type"), "bundle\n");
+            scratch.file(format!("{tree}/only-{tree}/contents.d/lan"), "");
+        }
+    });
+    let expected = [
+        "+only-b (bundle)",
+        "-only-a (bundle)",
+        "~dns: added dependency lan",
+        "~dns: removed file finish",
+        "~lan: added file finish",
+        "~lan: added file flag-essential",
+        "~lan: changed file run, line 2",
+        "~lan: changed timeout-up",
+        "~net (bundle): added web",
+        "~net (bundle): removed dns",
+        "~shop: changed kind",
+        "~web: removed dependency lan",
+    ];
+    for a in ["a", "a.img", "live"] {
+        for b in ["b", "b.img"] {
+            assert_eq!(world.skeg("diff", &[a, b]).expect(1).lines(), expected, "{a} {b}");
+            assert_eq!(world.skeg("diff", &[b, a]).expect(1).lines().len(), expected.len(), "{b} {a}");
+        }
+        for same in ["a", "a.img", "live"] {
+            assert_eq!(world.skeg("diff", &[a, same]).expect(0).out, "");
+        }
+    }
+    let json = world.json("diff", &["b"]);
+    assert_eq!(json.as_array().unwrap().len(), expected.len());
+    let run = serde_json::json!(
+        {"change": "changed", "service": "lan", "what": "changed file", "which": "run", "line": 2}
+    );
+    assert!(json.as_array().unwrap().contains(&run), "{json}");
+    let gone = serde_json::json!({"change": "removed", "bundle": "only-a"});
+    assert!(json.as_array().unwrap().contains(&gone), "{json}");
+    assert_eq!(world.json("diff", &["a"]), serde_json::json!([]));
+}
+
+#[test]
+fn a_diff_shows_bundles_that_were_edited_in_the_live_directory() {
+    let world = World::new(&CHAIN, &ALL, |_| ());
+    world.skeg("s6-rc-bundle", &["-b", "add", "mine", "web", "dns"]).expect(0);
+    assert_eq!(world.skeg("diff", &["a", "live"]).expect(1).out, "+mine (bundle)\n");
+    assert_eq!(world.skeg("diff", &["a"]).expect(1).out, "-mine (bundle)\n");
+    let said = world.skeg("apply", &["b"]).expect(0).err;
+    assert!(
+        said.contains("the bundles that s6-rc-bundle has edited are those of the new image again"),
+        "{said}"
+    );
+    world.skeg("diff", &["a"]).expect(0);
+}
+
+#[test]
+fn a_diff_shows_where_record_and_supervisor_disagree() {
+    let world = World::new(&CHAIN, &["lan"], |_| ());
+    let tell = |name: &str, byte: &[u8], up: bool| {
+        world.service(name).control(byte);
+        world.service(name).must("told", |s| s.want_up == up && s.up() == up);
+    };
+    tell("lan", b"d", false);
+    tell("dns", b"u", true);
+    let expected = "\
+!dns: recorded down, but its supervisor wants it up
+!lan: recorded up, but its supervisor wants it down
+";
+    let mut lines = world.skeg("diff", &["a"]).expect(1).lines();
+    lines.push(String::new());
+    assert_eq!(lines.join("\n"), expected);
+    let json = world.json("diff", &["a", "live"]);
+    assert!(json.as_array().unwrap().iter().all(|d| d["change"] == "disagrees"), "{json}");
+}
