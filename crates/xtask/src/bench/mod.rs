@@ -11,6 +11,7 @@ mod memory;
 mod shape;
 mod suite;
 mod tree;
+mod updates;
 
 use crate::command::{Outcome, dist};
 use figures::{FIGURES, Figure, Unit};
@@ -67,6 +68,12 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
             println!("{:34} failed: {e}", figure.name);
             failures.push(figure.name);
         }
+    }
+    if let Err(e) =
+        updates::rows(&world, |name| names.is_empty() || names.iter().any(|n| name.starts_with(n.as_str())))
+    {
+        println!("{:34} failed: {e}", "update");
+        failures.push("update");
     }
     if failures.is_empty() { Ok(()) } else { Err(format!("bench: no figure for {}", failures.join(", "))) }
 }

@@ -53,12 +53,13 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn live(&self) -> PathBuf {
+    /// The live directory.
+    pub fn live(&self) -> PathBuf {
         self.folder.path().join("live")
     }
 
     /// A command of the suite, in the tree's memory group.
-    fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = self.suite.command(program);
         command.arg("-l").arg(self.live());
         command
