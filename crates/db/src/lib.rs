@@ -20,6 +20,7 @@ mod read;
 pub mod sort;
 mod sum;
 
+pub use blake2s::Blake2s;
 pub use check::{Problem, is_name};
 pub use edit::with_bundles;
 pub use encode::{EncodeError, NewBundle, NewFile, NewService, encode};

@@ -13,12 +13,11 @@ use sys::{CBuf, Errno, OwnedFd};
 pub static APPLETS: &[Applet] = &[Applet {
     name: "s6-rc-compile",
     options: Some("v#verbosity h=fdholder-user b/block -r/replace -k/keep-going"),
-    main: compile,
+    main,
 }];
 
 struct Plan {
     verbosity: u32,
-    holder_user: Option<&'static CStr>,
     replace: bool,
     keep_going: bool,
     out: &'static CStr,
@@ -29,7 +28,6 @@ fn parse(call: &Call) -> Result<Plan, u8> {
     let out = call.operand("where to write, and what to compile?")?;
     let plan = Plan {
         verbosity: call.number(b'v', 1),
-        holder_user: call.value(b'h'),
         replace: call.has(b'r'),
         keep_going: call.has(b'k'),
         out,
@@ -38,18 +36,10 @@ fn parse(call: &Call) -> Result<Plan, u8> {
     if plan.sources.is_empty() {
         return Err(call.misused("which source directories?", b""));
     }
-    if let Some(user) = plan.holder_user {
-        let mut settings = source::process::Settings::new();
-        let mut wrong = false;
-        settings.add_file(source::process::Setting::User, user.to_bytes(), &mut |_| wrong = true);
-        if wrong {
-            return Err(call.misused("'%' is no user", user.to_bytes()));
-        }
-    }
     Ok(plan)
 }
 
-fn compile(call: &Call) -> Result<u8, u8> {
+fn main(call: &Call) -> Result<u8, u8> {
     carry_out(call, &parse(call)?).map(|()| 0)
 }
 
@@ -58,15 +48,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
     if !plan.replace && sys::fs::lstat(&place.dir, &place.name).is_ok() {
         return Err(place.taken(call));
     }
-    let model = source::read(&plan.sources);
-    let options =
-        compile::Options { keep_going: plan.keep_going, holder_user: plan.holder_user.map(CStr::to_bytes) };
-    let compiled = compile::compile(model, &options);
-    report(call, plan, &compiled.faults);
-    let Some(image) = compiled.image else {
-        let system = compiled.faults.iter().any(|f| f.grave && matches!(f.what, What::Read(_)));
-        return Err(if system { SYSTEM } else { 1 });
-    };
+    let image = compile(call, &plan.sources, plan.keep_going, plan.verbosity, 1)?;
     let db = match db::Db::check_structure(&image) {
         Ok(db) => db,
         Err(error) => {
@@ -88,15 +70,40 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
     Ok(())
 }
 
+/// Compiles these directories, with the user of `-h`, and tells every fault; else the exit code, `wrong` for definitions
+/// that are wrong.
+#[inline(never)]
+pub fn compile(
+    call: &Call,
+    sources: &[&'static CStr],
+    keep_going: bool,
+    verbosity: u32,
+    wrong: u8,
+) -> Result<Vec<u8>, u8> {
+    let holder_user = call.value(b'h').map(CStr::to_bytes);
+    if let Some(user) = holder_user {
+        let mut settings = source::process::Settings::new();
+        let mut wrong = false;
+        settings.add_file(source::process::Setting::User, user, &mut |_| wrong = true);
+        if wrong {
+            return Err(call.misused("'%' is no user", user));
+        }
+    }
+    let compiled = compile::compile(source::read(sources), &compile::Options { keep_going, holder_user });
+    report(call, verbosity, &compiled.faults);
+    let system = || compiled.faults.iter().any(|f| f.grave && matches!(f.what, What::Read(_)));
+    compiled.image.ok_or_else(|| if system() { SYSTEM } else { wrong })
+}
+
 /// Tells every fault, in one write.
-fn report(call: &Call, plan: &Plan, faults: &[Fault]) {
+fn report(call: &Call, verbosity: u32, faults: &[Fault]) {
     let mut all = Vec::new();
     for fault in faults {
         let quiet = match fault.what {
             What::Twice => 2,
             _ => 1,
         };
-        if fault.grave || plan.verbosity >= quiet {
+        if fault.grave || verbosity >= quiet {
             fault_words::put_fault(&mut all, call.name, fault);
         }
     }
@@ -106,17 +113,17 @@ fn report(call: &Call, plan: &Plan, faults: &[Fault]) {
 }
 
 /// Where an image goes.
-pub struct Place {
+pub struct Place<'a> {
     dir: OwnedFd,
     name: CBuf<256>,
     /// The name it has until it is whole: `.NAME.new`.
     aside: CBuf<256>,
-    path: &'static CStr,
+    path: &'a CStr,
 }
 
-impl Place {
+impl<'a> Place<'a> {
     /// Opens the directory that is to hold it.
-    pub fn open(call: &Call, path: &'static CStr) -> Result<Self, u8> {
+    pub fn open(call: &Call, path: &'a CStr) -> Result<Self, u8> {
         let bytes = path.to_bytes();
         let end = bytes.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
         let bytes = bytes.get(..end).unwrap_or_default();

@@ -5,10 +5,12 @@ mod conversion;
 mod diff;
 mod image;
 mod install;
+mod look;
 mod plan;
 mod rc_update;
 mod reason;
 mod recover;
+mod sync;
 
 use crate::applet::Applet;
 pub use image::{ImageFile, link_target, real_path};
@@ -22,5 +24,6 @@ pub static APPLETS: &[Applet] = &[
     Applet { name: "diff", options: Some(diff::OPTIONS), main: diff::main },
     Applet { name: "plan", options: Some(plan::PLAN_OPTIONS), main: plan::plan },
     Applet { name: "apply", options: Some(plan::APPLY_OPTIONS), main: plan::apply },
+    Applet { name: "sync", options: Some(sync::OPTIONS), main: sync::main },
     Applet { name: "install", options: Some(install::OPTIONS), main: install::main },
 ];

@@ -2,9 +2,8 @@
 //! Opens a new image for an update or a comparison: an image file, or a source tree that is compiled in memory.
 
 use crate::applet::{Call, SYSTEM};
-use crate::fault_words;
+use crate::live_words::INVALID;
 use crate::manager::corrupt;
-use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::Db;
 use live::ImageSource;
@@ -45,13 +44,14 @@ impl ImageFile {
         if stat.st_mode & KIND != DIRECTORY {
             return Self::open(call, path);
         }
-        let compiled = compile::compile(source::read(&[path]), &compile::Options::default());
-        let mut all = Vec::new();
-        for fault in compiled.faults.iter().filter(|f| f.grave) {
-            fault_words::put_fault(&mut all, call.name, fault);
-        }
-        let _ = fs::write_all(sys::stderr(), &all);
-        Self::check(call, path, compiled.image.ok_or(SYSTEM)?.leak(), None)
+        Self::compile(call, &[path], 0)
+    }
+
+    /// Compiles source trees in memory, and says what is wrong with them; else the exit code.
+    #[inline(never)]
+    pub fn compile(call: &Call, stores: &[&'static CStr], verbosity: u32) -> Result<Self, u8> {
+        let image = crate::compile::compile(call, stores, false, verbosity, INVALID)?;
+        Self::check(call, stores.first().copied().unwrap_or_default(), image.leak(), None)
     }
 
     fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {

@@ -23,7 +23,7 @@ use update::{Plan, smart};
 const MOVED: u8 = 7;
 
 pub const PLAN_OPTIONS: &str = "l=livedir f=conversion-file o=output -j/json w#wait";
-pub const APPLY_OPTIONS: &str = "l=livedir f=conversion-file v#verbosity t#timeout w#wait";
+pub const APPLY_OPTIONS: &str = "l=livedir f=conversion-file -j/json v#verbosity t#timeout w#wait";
 
 fn members(set: &Set) -> Members {
     Members::from_bools((0..set.bound() as u16).map(|s| set.contains(s)))
@@ -40,7 +40,8 @@ pub fn plan(call: &Call) -> Result<u8, u8> {
     if call.has(b'j') { words::output(&reason::json(&plan)) } else { reason::print(&plan) }.map(|()| 0)
 }
 
-fn make(call: &Call, opened: &Opened, file: &ImageFile) -> Result<Plan<'static>, u8> {
+/// The plan for this image by the smart rules. Else the exit code, after a message.
+pub fn make(call: &Call, opened: &Opened, file: &ImageFile) -> Result<Plan<'static>, u8> {
     let old = *opened.image.db();
     let rules = conversion::read(call, &old)?;
     smart(old, file.db, run::up_set(&opened.live), &rules).map_err(|e| conversion::say(call, b"", e))
@@ -89,6 +90,9 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
         deadline,
         scripts: DEFAULT_SCRIPTS,
     };
+    if call.has(b'j') {
+        words::output(&reason::json(&plan))?;
+    }
     Ok(perform(call, opened, &plan, &request))
 }
 

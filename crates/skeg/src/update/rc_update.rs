@@ -42,9 +42,6 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     if call.has(b'n') {
         return print_dry(&plan);
     }
-    if old.edits() > 0 && file.db.edits() == 0 && call.number(b'v', 1) > 0 {
-        call.say("the bundles that s6-rc-bundle has edited are those of the new image again", b"");
-    }
     if deadline.is_some_and(|d| d <= monotonic()) {
         return Err(call.fail(10, "timed out before anything was changed", b""));
     }
@@ -84,6 +81,9 @@ pub fn perform(call: &Call, opened: Opened, plan: &Plan<'_>, request: &Request<'
     }
     let sv = fs::dup(live.locked().sv(), 3);
     let verbosity = call.number(b'v', 1);
+    if plan.old.edits() > 0 && plan.new.edits() == 0 && verbosity > 0 {
+        call.say("the bundles that s6-rc-bundle has edited are those of the new image again", b"");
+    }
     let reporter = |image| {
         let history = sv.as_ref().ok().and_then(|sv| History::open(sys::AsFd::as_fd(sv)).ok());
         Reporter::new(call.name, image, verbosity, history)

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: ISC
+//! `skeg sync`: source directories, whose files a package manager changes one by one, into the image that the next boot takes
+//! and into the live state, once the batch is over.
+//!
+//! Nothing new in here: the compiler, the place of an image, the smart plan and the update protocol, in this order. The
+//! image is written before the update, so that a kill between the two leaves what the next sync goes on from.
+
+use super::image::{ImageFile, absolute};
+use super::look::Look;
+use super::plan::make;
+use super::rc_update::perform;
+use crate::applet::Call;
+use crate::compile::Place;
+use crate::manager::{COMPILED, open};
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use live::{Access, Live, LiveError, Wait};
+use run::oneshot::protocol::DEFAULT_SCRIPTS;
+use run::update::Request;
+use sys::fs::{self, OFlags};
+use sys::mm::MappedFile;
+use sys::{CWD, Errno, Path};
+
+pub const OPTIONS: &str = "-i/if-changed l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
+
+pub fn main(call: &Call) -> Result<u8, u8> {
+    let deadline = call.deadline();
+    call.operand("which source directories?")?;
+    let stores: Vec<&'static CStr> = call.words.collect();
+    let mut look = Look::new();
+    // One that can't be looked at is the compiler's to complain about.
+    let all = stores.iter().all(|store| look.store(store).is_ok());
+    look.bytes(call.value(b'h').unwrap_or_default().to_bytes());
+    let newest = look.newest;
+    let seen = all.then(|| look.finish());
+    if call.has(b'i') && seen.is_some_and(|seen| is_done(call, &seen)) {
+        return Ok(0);
+    }
+    newest.rest();
+    // Held while the stores are read: of two syncs the one that reads later also writes later.
+    let opened = match fs::lstat(CWD, call.live()) {
+        Err(Errno::NOENT) => None,
+        _ => Some(open(call, call.live(), Access::Change, call.patience())?),
+    };
+    let path = target(call, opened.as_ref().map(|opened| &opened.live))
+        .ok_or_else(|| call.failed("find the path of the image", b"", Errno::NAMETOOLONG))?;
+    let file = ImageFile::compile(call, &stores, call.number(b'v', 1))?;
+    let plan = match &opened {
+        None => None,
+        Some(opened) => {
+            file.must_fit(call)?;
+            Some(make(call, opened, &file)?)
+        }
+    };
+    if !holds(&path, file.bytes()) {
+        Place::open(call, &path)?.write(call, file.bytes(), true)?;
+    }
+    let (mut code, mut live) = (0, [0; 32]);
+    if let (Some(opened), Some(plan)) = (opened, plan) {
+        let request = Request {
+            compiled: &path,
+            source: file.source(),
+            stop_essentials: true,
+            deadline,
+            scripts: DEFAULT_SCRIPTS,
+        };
+        live = file.db.hash();
+        code = perform(call, opened, &plan, &request);
+    }
+    if let Some(seen) = seen.filter(|_| code <= 1) {
+        note(&path, &seen, &live);
+    }
+    Ok(code)
+}
+
+/// Whether the file has these bytes: then it is not written again, since it may lie in flash.
+fn holds(path: &CStr, bytes: &[u8]) -> bool {
+    fs::open_read(CWD, path)
+        .and_then(|file| MappedFile::new(&file, fs::fstat(&file)?.st_size as usize))
+        .is_ok_and(|mapped| mapped.bytes() == bytes)
+}
+
+/// Where the image goes.
+fn target(call: &Call, live: Option<&Live>) -> Option<Path> {
+    match (call.value(b'o'), live) {
+        (Some(path), _) => absolute(path).ok(),
+        (None, Some(live)) => live.generation().compiled().ok(),
+        (None, None) => absolute(COMPILED).ok(),
+    }
+}
+
+/// Whether a sync has been completed, and all is still as it left it.
+fn is_done(call: &Call, seen: &[u8; 32]) -> bool {
+    let live = match Live::open(call.live(), Access::Look, Wait::No) {
+        Ok(live) => Some(live),
+        Err(LiveError::Absent) => None,
+        Err(_) => return false,
+    };
+    let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);
+    let Some(path) = target(call, live.as_ref()) else { return false };
+    let Some((beside, stamp)) = stamp(&path, seen, &hash) else { return false };
+    let mut noted = [0; 33];
+    let read = fs::open_read(CWD, &beside).and_then(|file| fs::read_full(file, &mut noted));
+    read == Ok(stamp.len()) && noted.starts_with(&stamp)
+}
+
+/// What stands for a completed sync, and the file that holds it.
+fn stamp(image: &Path, seen: &[u8; 32], live: &[u8; 32]) -> Option<(Path, [u8; 32])> {
+    let mut look = Look::new();
+    look.bytes(seen);
+    look.bytes(live);
+    look.stat(&fs::lstat(CWD, image).ok()?);
+    // Another compiler may make another image.
+    if let Ok(skeg) = fs::stat(CWD, c"/proc/self/exe") {
+        look.stat(&skeg);
+    }
+    Some((Path::from_pieces(&[image.as_bytes(), b".sync"]).ok()?, look.finish()))
+}
+
+/// Notes that a sync is complete. Where that fails the next one does more than it had to.
+fn note(image: &Path, seen: &[u8; 32], live: &[u8; 32]) {
+    let Some((beside, stamp)) = stamp(image, seen, live) else { return };
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    let _ = fs::open(CWD, &beside, flags, 0o644).and_then(|file| fs::write_all(file, &stamp));
+}

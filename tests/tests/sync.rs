@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: ISC
+//! `skeg sync`: definitions that change file by file, and one command when the batch is over.
+
+use harness::fault::{self, Fault};
+use harness::tree::{Scanner, Service};
+use harness::wait::must;
+use harness::{Done, Scratch, Suite};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+/// A store with a tree that runs what it defines.
+struct World {
+    scratch: Scratch,
+    _scanner: Scanner,
+}
+
+/// A run script that says which version it is, and lives.
+fn run(version: &str) -> String {
+    format!("#!/bin/sh\necho run {version} >>../../log\nexec sleep 1000\n")
+}
+
+fn finish(version: &str) -> String {
+    format!("#!/bin/sh\necho finish {version} >>../../log\n")
+}
+
+impl World {
+    fn new() -> Self {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        let store = |path: &str, content: &str| scratch.file(format!("store/{path}"), content);
+        for name in ["lan", "web", "dns"] {
+            store(&format!("{name}/type"), "longrun\n");
+            store(&format!("{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+        }
+        store("web/dependencies.d/lan", "");
+        store("net/type", "bundle\n");
+        store("net/contents.d/lan", "");
+        scratch.run(&skeg, "s6-rc-compile", &["image", "store"]).expect(0);
+        let scanner = Scanner::start(&scratch, &skeg);
+        let live = scratch.text("live");
+        scratch
+            .run(&skeg, "s6-rc-init", &["-c", &scratch.text("image"), "-l", &live, &scratch.text("scan")])
+            .expect(0);
+        scratch.run(&skeg, "s6-rc", &["-l", &live, "-u", "change", "lan", "web", "dns"]).expect(0);
+        Self { scratch, _scanner: scanner }
+    }
+
+    fn skeg(&self, applet: &str, words: &[&str]) -> Done {
+        let live = self.scratch.text("live");
+        self.scratch.run(&Suite::skeg(), applet, &[&["-l", &live], words].concat())
+    }
+
+    fn sync(&self, options: &[&str]) -> Done {
+        self.skeg("sync", &[options, &["store"]].concat())
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        self.scratch.file(format!("store/{path}"), content);
+    }
+
+    fn pid(&self, name: &str) -> u32 {
+        harness::status::Status::read(&self.scratch.at("scan").join(name)).map_or(0, |s| s.pid)
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.scratch.at(name)).unwrap_or_default()
+    }
+
+    /// Fails the test unless image and live state are what the store defines, and nothing is unfinished.
+    #[track_caller]
+    fn must_agree(&self) {
+        let difference = self.skeg("diff", &["store"]);
+        assert_eq!((difference.code, difference.out.as_str()), (0, ""), "{}", difference.err);
+        assert_eq!(self.bytes("image"), self.bytes("live/image"));
+        assert!(!self.scratch.at("live:sv/journal").exists());
+    }
+}
+
+#[test]
+fn what_has_changed_in_the_store_is_compiled_and_put_in_force() {
+    let world = World::new();
+    let (lan, web) = (world.pid("lan"), world.pid("web"));
+    world.write("web/run", "#!/bin/sh\nexec sleep 2000\n");
+    world.write("web/dependencies.d/vpn", "");
+    world.write("vpn/type", "longrun\n");
+    world.write("vpn/run", "#!/bin/sh\nexec sleep 1000\n");
+    std::fs::remove_dir_all(world.scratch.at("store/dns")).unwrap();
+    let said = world.sync(&[]).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""));
+    world.must_agree();
+    assert_eq!(world.skeg("s6-rc", &["-a", "list"]).expect(0).lines(), ["lan", "vpn", "web"]);
+    assert_eq!(world.pid("lan"), lan);
+    assert_ne!(world.pid("web"), web);
+    assert!(!world.scratch.at("scan/dns").exists());
+    assert_eq!(std::fs::read_link(world.scratch.at("live/compiled")).unwrap(), world.scratch.at("image"));
+}
+
+/// What happens, in words and in deeds.
+type Change = (&'static str, fn(&World));
+
+/// What can happen to files, and each changes what the store defines.
+const CHANGES: [Change; 9] = [
+    ("a file of the same size, written in place", |w| {
+        std::fs::write(w.scratch.at("store/web/run"), "#!/bin/sh\nexec sleep 1009\n").unwrap();
+    }),
+    ("a file that was replaced and keeps its time", |w| {
+        let (old, new) = (w.scratch.at("store/web/run"), w.scratch.at("store/web/run.new"));
+        std::fs::write(&new, "#!/bin/sh\nexec sleep 1008\n").unwrap();
+        std::fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).unwrap();
+        let time = std::fs::metadata(&old).unwrap().modified().unwrap();
+        std::fs::File::open(&new).unwrap().set_modified(time).unwrap();
+        std::fs::rename(new, old).unwrap();
+    }),
+    ("a dependency", |w| w.write("dns/dependencies.d/lan", "")),
+    ("a dependency less", |w| std::fs::remove_file(w.scratch.at("store/dns/dependencies.d/lan")).unwrap()),
+    ("a file deep in data", |w| w.write("web/data/conf.d/deep/er/file", "x\n")),
+    ("that file", |w| w.write("web/data/conf.d/deep/er/file", "y\n")),
+    ("its mode", |w| {
+        let mode = PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(w.scratch.at("store/web/data/conf.d/deep/er/file"), mode).unwrap();
+    }),
+    ("a link to a definition", |w| {
+        w.scratch.file("elsewhere/type", "bundle\n");
+        w.scratch.file("elsewhere/contents.d/web", "");
+        std::os::unix::fs::symlink("../elsewhere", w.scratch.at("store/linked")).unwrap();
+    }),
+    ("a list in a linked definition", |w| _ = w.scratch.file("elsewhere/contents.d/dns", "")),
+];
+
+#[test]
+fn if_changed_notices_whatever_happens_to_the_store() {
+    let world = World::new();
+    world.sync(&["--if-changed"]).expect(0);
+    for (what, change) in CHANGES {
+        change(&world);
+        assert_eq!(world.skeg("diff", &["store"]).code, 1, "{what} is a change");
+        world.sync(&["--if-changed"]).expect(0);
+        let difference = world.skeg("diff", &["store"]);
+        assert_eq!(difference.out, "", "{what} was not noticed");
+        world.must_agree();
+    }
+}
+
+#[test]
+fn if_changed_notices_another_image_and_another_live_state() {
+    let world = World::new();
+    world.sync(&["--if-changed"]).expect(0);
+    world.scratch.file("image", "no image");
+    world.sync(&["--if-changed"]).expect(0);
+    world.must_agree();
+    let own = world.bytes("live/image");
+    world.scratch.file("other/web/type", "oneshot\n");
+    world.scratch.file("other/web/up", "true\n");
+    world.skeg("apply", &["other"]).expect(0);
+    assert_ne!(world.bytes("live/image"), own);
+    world.sync(&["--if-changed", "-o", "image"]).expect(0);
+    world.must_agree();
+    world.skeg("s6-rc-bundle", &["-b", "add", "mine", "web"]).expect(0);
+    let said = world.sync(&["--if-changed"]).expect(0);
+    assert!(said.err.contains("the bundles that s6-rc-bundle has edited"), "{}", said.err);
+    world.must_agree();
+}
+
+#[test]
+fn if_changed_reads_no_file_and_writes_nothing_when_nothing_has_changed() {
+    let world = World::new();
+    for n in 0..200 {
+        world.write(&format!("s{n}/type"), "longrun\n");
+        world.write(&format!("s{n}/run"), "#!/bin/sh\nexec sleep 1000\n");
+        world.write(&format!("s{n}/finish"), "#!/bin/sh\nexit 0\n");
+        world.write(&format!("s{n}/dependencies.d/lan"), "");
+    }
+    let count = |options: &[&str]| {
+        let live = world.scratch.text("live");
+        let words = [&["-l", &live][..], options, &["store"]].concat();
+        let mut command = world.scratch.command(&Suite::skeg_fault(), "sync", &words);
+        let (calls, done) = fault::count(&world.scratch, &mut command, "sync");
+        done.expect(0);
+        calls
+    };
+    count(&[]);
+    let image = std::fs::metadata(world.scratch.at("image")).unwrap();
+    let (always, unchanged) = (count(&[]), count(&["--if-changed"]));
+    let after = std::fs::metadata(world.scratch.at("image")).unwrap();
+    assert_eq!(
+        (image.ino(), image.mtime_nsec()),
+        (after.ino(), after.mtime_nsec()),
+        "the same is not written again"
+    );
+    eprintln!("calls with 204 definitions: {always} for a sync, {unchanged} when nothing has changed");
+    // A definition: open, close, its four entries one by one and the end of them, and a look at each; itself in its store.
+    assert!(unchanged < 204 * 14 + 60, "{unchanged} calls");
+    assert!(always > 2 * unchanged, "{always} calls against {unchanged}");
+}
+
+#[test]
+fn an_inconsistent_batch_is_reported_whole_and_changes_nothing_until_it_is_mended() {
+    let world = World::new();
+    let before = (world.pid("web"), world.bytes("image"), world.bytes("live/image"));
+    world.write("web/dependencies.d/vpm", "");
+    world.write("dns/type", "lungrun\n");
+    for options in [&[][..], &["--if-changed"], &["--if-changed"]] {
+        let said = world.sync(options).expect(4);
+        for fault in ["store/web/dependencies.d/vpm: no such service", "store/dns/type"] {
+            assert!(said.err.contains(fault), "{fault}: {}", said.err);
+        }
+        assert_eq!((world.pid("web"), world.bytes("image"), world.bytes("live/image")), before);
+    }
+    world.write("vpm/type", "longrun\n");
+    world.write("vpm/run", "#!/bin/sh\nexec sleep 1000\n");
+    world.write("dns/type", "longrun\n");
+    world.sync(&["--if-changed"]).expect(0);
+    world.must_agree();
+    assert_eq!(world.pid("web"), before.0, "a new dependency is no reason to restart");
+}
+
+#[test]
+fn without_a_live_directory_only_the_image_is_written() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    let oneshot = |name: &str| {
+        scratch.file(format!("store/{name}/type"), "oneshot\n");
+        scratch.file(format!("store/{name}/up"), "true\n");
+    };
+    oneshot("a");
+    let sync = || scratch.run(&skeg, "sync", &["--if-changed", "-l", "none", "-o", "image", "store"]);
+    sync().expect(0);
+    let first = std::fs::metadata(scratch.at("image")).unwrap().ino();
+    scratch.run(&skeg, "s6-rc-db", &["-c", &scratch.text("image"), "check"]).expect(0);
+    sync().expect(0);
+    assert_eq!(std::fs::metadata(scratch.at("image")).unwrap().ino(), first);
+    oneshot("b");
+    sync().expect(0);
+    assert_ne!(std::fs::metadata(scratch.at("image")).unwrap().ino(), first);
+    assert!(!scratch.at("none").exists() && !scratch.at("none:sv").exists());
+}
+
+#[test]
+fn a_sync_waits_for_another_command() {
+    let world = World::new();
+    world.write("slow/type", "oneshot\n");
+    world.write("slow/up", "sh -c \"echo >../../begun; until test -e ../../go; do sleep 0.01; done\"\n");
+    world.sync(&[]).expect(0);
+    let live = world.scratch.text("live");
+    let change = world.scratch.start(&Suite::skeg(), "s6-rc", &["-l", &live, "-u", "change", "slow"]);
+    must("the slow script runs", || world.scratch.at("begun").exists());
+    world.write("web/run", "#!/bin/sh\nexec sleep 2000\n");
+    let refused = world.sync(&["-w", "100"]).expect(111);
+    assert!(refused.err.contains("is still in use: process"), "{}", refused.err);
+    let sync = world.scratch.start(&Suite::skeg(), "sync", &["-l", &live, "store"]);
+    world.scratch.file("go", "");
+    change.finish(harness::process::LONG).expect(0);
+    sync.finish(harness::process::LONG).expect(0);
+    world.must_agree();
+}
+
+#[test]
+fn the_finish_that_runs_in_the_middle_of_a_batch_is_that_of_the_run_that_died() {
+    let world = World::new();
+    let mut seen = 0;
+    let mut log = |more: usize| {
+        let lines = || world.scratch.read("log").lines().map(str::to_owned).collect::<Vec<_>>();
+        must("more lines in the log", || lines().len() >= seen + more);
+        seen += more;
+        lines().split_off(seen - more).join(", ")
+    };
+    world.write("web/run", &run("1"));
+    world.write("web/finish", &finish("1"));
+    world.sync(&[]).expect(0);
+    assert_eq!(log(1), "run 1");
+    let web = Service::at(world.scratch.at("scan/web"));
+    let dies = || {
+        let pid = world.pid("web");
+        web.control(b"k");
+        web.must("started again", |s| s.up() && s.pid != pid && s.pid != 0);
+    };
+    // One file of the batch is there, the other not yet.
+    world.write("web/finish", &finish("2"));
+    dies();
+    assert_eq!(log(2), "finish 1, run 1");
+    world.write("web/run", &run("2"));
+    dies();
+    assert_eq!(log(2), "finish 1, run 1");
+    world.sync(&["--if-changed"]).expect(0);
+    assert_eq!(log(2), "finish 1, run 2");
+    // A finish alone waits for the next start: this process still ends with the one that it was started with.
+    world.write("web/finish", &finish("3"));
+    let pid = world.pid("web");
+    world.sync(&["--if-changed"]).expect(0);
+    assert_eq!(world.pid("web"), pid);
+    dies();
+    assert_eq!(log(2), "finish 2, run 2");
+    dies();
+    assert_eq!(log(2), "finish 3, run 2");
+}
+
+#[test]
+fn a_sync_that_is_killed_at_any_call_is_completed_by_the_next() {
+    let world = World::new();
+    world.write("web/dependencies.d/vpn", "");
+    let variant = |odd: bool| {
+        let vpn = world.scratch.at("store/vpn");
+        if odd {
+            world.write("vpn/type", "longrun\n");
+            world.write("vpn/run", "#!/bin/sh\nexec sleep 1000\n");
+            world.write("web/dependencies.d/vpn", "");
+        } else {
+            let _ = std::fs::remove_dir_all(vpn);
+            let _ = std::fs::remove_file(world.scratch.at("store/web/dependencies.d/vpn"));
+        }
+        world.write("lan/run", &format!("#!/bin/sh\nexec sleep {}\n", 1000 + u32::from(odd)));
+    };
+    let live = world.scratch.text("live");
+    let words: Vec<String> = ["--if-changed", "-l", &live, "store"].iter().map(|w| (*w).to_owned()).collect();
+    variant(true);
+    world.sync(&[]).expect(0);
+    variant(false);
+    let mut command = world.scratch.command(&Suite::skeg_fault(), "sync", &words);
+    let (calls, done) = fault::count(&world.scratch, &mut command, "sync");
+    done.expect(0);
+    let (mut old, mut new) = (0, 0);
+    for n in 1..=calls + 20 {
+        let odd = n % 2 == 1;
+        variant(odd);
+        let before = world.bytes("live/image");
+        let struck = fault::strike(&world.scratch, &Suite::skeg_fault(), "sync", &words, n, Fault::Kill);
+        if world.bytes("live/image") == before {
+            old += 1
+        } else {
+            new += 1
+        }
+        assert!(matches!(struck.code, 0 | 137), "call {n}: {struck:?}");
+        let again = world.sync(&["--if-changed"]);
+        assert_eq!(again.code, 0, "call {n}: {again:?}");
+        world.must_agree();
+        let up = world.skeg("s6-rc", &["-a", "list"]).expect(0).lines();
+        // The dependency that has come up with web goes with its definition.
+        let wanted: &[&str] = if odd { &["dns", "lan", "vpn", "web"] } else { &["dns", "lan", "web"] };
+        assert_eq!(up, wanted, "call {n}");
+        for name in wanted {
+            let service = Service::at(world.scratch.at("scan").join(name));
+            service.must("up", |s| s.up() && s.want_up);
+        }
+    }
+    eprintln!("a kill at each of {calls} calls of a sync: {old} old, {new} new");
+    assert!(old > 100 && new > 10);
+}
