@@ -62,8 +62,8 @@ fn enumerate(fault: Fault) {
         scratch.run(&Suite::skeg(), "install", &["-d", "data", "a.img"]).expect(0);
         assert_eq!(
             (image(&scratch, "current"), image(&scratch, "previous")),
-            (Some("a"), Some("c")),
-            "call {n}"
+            (Some("a"), Some("b")),
+            "call {n}: what was on trial is nothing to go back to"
         );
         assert_eq!(std::fs::read_dir(scratch.at("data/images")).unwrap().count(), 2, "call {n}");
         assert!(!scratch.at("data/trial").exists(), "call {n}: an install without a trial ends one");

@@ -32,6 +32,8 @@ pub struct Options<'a> {
     pub image: Option<&'a [u8]>,
     /// `skeg.bundle=`: what is brought up, instead of `default`.
     pub bundle: &'a [u8],
+    /// `skeg.hook=`: the program that is run when the bundle is up, instead of `/etc/skeg/up`.
+    pub hook: Option<&'a [u8]>,
     /// `skeg.rescue-timeout=`: seconds to answer before the machine starts again.
     pub rescue_seconds: u32,
     /// `skeg.stop-timeout=`: seconds that the services have to stop.
@@ -53,6 +55,7 @@ pub fn parse(line: &[u8]) -> Options<'_> {
         data: None,
         image: None,
         bundle: b"default",
+        hook: None,
         rescue_seconds: RESCUE_SECONDS,
         stop_seconds: STOP_SECONDS,
     };
@@ -75,6 +78,7 @@ pub fn parse(line: &[u8]) -> Options<'_> {
             b"skeg.data" => options.data = filled,
             b"skeg.image" => options.image = filled,
             b"skeg.bundle" => options.bundle = filled.unwrap_or(b"default"),
+            b"skeg.hook" => options.hook = filled,
             b"skeg.rescue-timeout" => options.rescue_seconds = seconds(value, RESCUE_SECONDS),
             b"skeg.stop-timeout" => options.stop_seconds = seconds(value, STOP_SECONDS),
             _ => {}

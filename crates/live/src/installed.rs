@@ -11,7 +11,6 @@ use sys::{CBuf, Errno, OwnedFd, fs};
 /// The directory of a data partition.
 pub struct Store {
     dir: OwnedFd,
-    images: OwnedFd,
 }
 
 /// A link's target, `images/HASH.img`.
@@ -33,32 +32,41 @@ fn image_name(hash: &[u8; 32]) -> Image {
 }
 
 impl Store {
-    /// Opens the directory, and makes `images/` in it where it is missing. `OPNOTSUPP` on FAT.
+    /// Opens the directory. `OPNOTSUPP` on FAT.
     pub fn open(path: &CStr) -> Result<Self, LiveError> {
         let dir = fs::open_dir(sys::CWD, path).during(Op::Open, What::Store)?;
         if fs::fstatfs(&dir).during(Op::Read, What::Store)?.f_type as i64 == FAT {
             return Err(LiveError::Sys(Op::Write, What::Store, Errno::OPNOTSUPP));
         }
-        match fs::mkdir(&dir, c"images", 0o755) {
-            Ok(()) => fs::fsync(&dir).during(Op::Write, What::Store)?,
-            Err(Errno::EXIST) => {}
-            Err(e) => return Err(LiveError::Sys(Op::Create, What::Store, e)),
-        }
-        let images = fs::open_dir(&dir, c"images").during(Op::Open, What::Store)?;
-        Ok(Self { dir, images })
+        Ok(Self { dir })
     }
 
-    /// What a link of the directory names; none where there is no such link.
+    /// `images/`, made where it is missing.
+    fn images(&self) -> Result<OwnedFd, LiveError> {
+        match fs::mkdir(&self.dir, c"images", 0o755) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(LiveError::Sys(Op::Create, What::Store, e)),
+        }
+        fs::open_dir(&self.dir, c"images").during(Op::Open, What::Store)
+    }
+
+    /// Waits until the names in the directory are on the disk.
+    fn sync(&self) -> Result<(), LiveError> {
+        fs::fsync(&self.dir).during(Op::Write, What::Store)
+    }
+
+    /// What a link of the directory names; none where there is no such link (an image that somebody put there by hand is none).
     pub fn link(&self, name: &CStr) -> Result<Option<Image>, LiveError> {
         let mut buf = [0; 64];
         match fs::readlink(&self.dir, name, &mut buf) {
             Ok(target) => Image::from_pieces(&[target]).during(Op::Read, What::Store).map(Some),
-            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             Err(e) => Err(LiveError::Sys(Op::Read, What::Store, e)),
         }
     }
 
-    /// Installs a checked image: it becomes `current`, and what was `current` becomes `previous`. Whether anything changed.
+    /// Installs a checked image: it becomes `current`, and what was `current` becomes `previous`; but an image that is still on
+    /// trial does not: `previous` stays one that is known to come up. Whether anything changed.
     ///
     /// `trial`: the mark of a trial is on the disk before `current` is switched.
     pub fn install(&self, hash: &[u8; 32], bytes: &[u8], trial: Option<&[u8]>) -> Result<bool, LiveError> {
@@ -67,60 +75,89 @@ impl Store {
         if old.as_ref().is_some_and(|old| old.as_c() == name.as_c()) {
             return Ok(false);
         }
-        self.write_image(&name, bytes)?;
-        if let Some(old) = &old {
-            self.switch(old, c"previous", c".previous.new")?;
-        }
+        let proven = old.filter(|_| fs::access(&self.dir, c"trial", 0).is_err());
+        let images = self.images()?;
+        self.write_image(&images, &name, bytes)?;
         if let Some(mark) = trial {
-            self.mark(mark)?;
-        } else {
+            self.write(&self.dir, c".trial.new", mark)?;
+        }
+        if let Some(old) = &proven {
+            self.aside(old, c".previous.new")?;
+        }
+        self.aside(&name, c".current.new")?;
+        // What the names will name is on the disk before they do: not every file system orders the two.
+        if proven.is_some() || trial.is_none() {
+            self.sync()?;
+        }
+        if proven.is_some() {
+            self.rename(c".previous.new", c"previous")?;
+        }
+        if trial.is_some() {
+            self.rename(c".trial.new", c"trial")?;
+        }
+        if proven.is_some() || trial.is_some() {
+            self.sync()?;
+        }
+        self.rename(c".current.new", c"current")?;
+        self.sync()?;
+        if trial.is_none() {
             self.end_trial()?;
         }
-        self.switch(&name, c"current", c".current.new")?;
-        self.sweep()?;
+        self.sweep(&images)?;
         Ok(true)
     }
 
     /// Goes back: `current` is what `previous` is. Whether there was one.
     pub fn back(&self) -> Result<bool, LiveError> {
         let Some(previous) = self.link(c"previous")? else { return Ok(false) };
-        self.switch(&previous, c"current", c".current.new")?;
+        self.aside(&previous, c".current.new")?;
+        self.sync()?;
+        self.rename(c".current.new", c"current")?;
+        self.sync()?;
         self.end_trial()?;
         Ok(true)
     }
 
-    fn write_image(&self, name: &Image, bytes: &[u8]) -> Result<(), LiveError> {
-        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
-        let file = fs::open(&self.images, c".new", flags, 0o644).during(Op::Create, What::Store)?;
-        fs::write_all(&file, bytes).during(Op::Write, What::Store)?;
-        fs::fsync(&file).during(Op::Write, What::Store)?;
-        fs::rename(&self.images, c".new", &self.dir, name).during(Op::Rename, What::Store)?;
-        fs::fsync(&self.images).during(Op::Write, What::Store)
+    /// There is no installed image any more: the root's own counts.
+    pub fn forget(&self) -> Result<(), LiveError> {
+        self.remove(c"current")?;
+        self.end_trial()
     }
 
-    /// Makes a link name this image, in one step that is on the disk when this returns.
-    fn switch(&self, to: &Image, name: &CStr, aside: &CStr) -> Result<(), LiveError> {
-        let made = match fs::symlink(to, &self.dir, aside) {
+    fn write_image(&self, images: &OwnedFd, name: &Image, bytes: &[u8]) -> Result<(), LiveError> {
+        self.write(images, c".new", bytes)?;
+        fs::rename(images, c".new", &self.dir, name).during(Op::Rename, What::Store)?;
+        fs::fsync(images).during(Op::Write, What::Store)
+    }
+
+    /// Writes a file whose bytes are on the disk when this returns; its name may not be.
+    fn write(&self, dir: &OwnedFd, name: &CStr, bytes: &[u8]) -> Result<(), LiveError> {
+        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
+        let file = fs::open(dir, name, flags, 0o644).during(Op::Create, What::Store)?;
+        fs::write_all(&file, bytes).during(Op::Write, What::Store)?;
+        fs::fsync(&file).during(Op::Write, What::Store)
+    }
+
+    /// Makes a link to this image, under a name that means nothing to a boot.
+    fn aside(&self, to: &Image, name: &CStr) -> Result<(), LiveError> {
+        let made = match fs::symlink(to, &self.dir, name) {
             Err(Errno::EXIST) => {
-                fs::unlink(&self.dir, aside).and_then(|()| fs::symlink(to, &self.dir, aside))
+                fs::unlink(&self.dir, name).and_then(|()| fs::symlink(to, &self.dir, name))
             }
             other => other,
         };
-        made.during(Op::Create, What::Store)?;
-        // The link itself is on the disk before it takes its place: not every file system orders the two.
-        fs::fsync(&self.dir).during(Op::Write, What::Store)?;
-        fs::rename(&self.dir, aside, &self.dir, name).during(Op::Rename, What::Store)?;
-        fs::fsync(&self.dir).during(Op::Write, What::Store)
+        made.during(Op::Create, What::Store)
     }
 
-    /// Writes the mark of a trial: which image, how long it has, whether a boot has tried it.
+    fn rename(&self, from: &CStr, to: &CStr) -> Result<(), LiveError> {
+        fs::rename(&self.dir, from, &self.dir, to).during(Op::Rename, What::Store)
+    }
+
+    /// Writes the mark of a trial: how long it has, whether a boot has tried it. It is on the disk when this returns.
     pub fn mark(&self, mark: &[u8]) -> Result<(), LiveError> {
-        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
-        let file = fs::open(&self.dir, c".trial.new", flags, 0o644).during(Op::Create, What::Store)?;
-        fs::write_all(&file, mark).during(Op::Write, What::Store)?;
-        fs::fsync(&file).during(Op::Write, What::Store)?;
-        fs::rename(&self.dir, c".trial.new", &self.dir, c"trial").during(Op::Rename, What::Store)?;
-        fs::fsync(&self.dir).during(Op::Write, What::Store)
+        self.write(&self.dir, c".trial.new", mark)?;
+        self.rename(c".trial.new", c"trial")?;
+        self.sync()
     }
 
     /// The mark of a trial, in `buf`.
@@ -137,15 +174,19 @@ impl Store {
 
     /// The image counts: no trial is under way any more.
     pub fn end_trial(&self) -> Result<(), LiveError> {
-        match fs::unlink(&self.dir, c"trial") {
-            Ok(()) => fs::fsync(&self.dir).during(Op::Write, What::Store),
+        self.remove(c"trial")
+    }
+
+    fn remove(&self, name: &CStr) -> Result<(), LiveError> {
+        match fs::unlink(&self.dir, name) {
+            Ok(()) => self.sync(),
             Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(LiveError::Sys(Op::Remove, What::Store, e)),
         }
     }
 
     /// Removes images that neither link names. What a power cut left of it is removed by the next one.
-    fn sweep(&self) -> Result<(), LiveError> {
+    fn sweep(&self, images: &OwnedFd) -> Result<(), LiveError> {
         let (current, previous) = (self.link(c"current")?, self.link(c"previous")?);
         let named = |name: &CStr| {
             let is = |link: &Option<Image>| {
@@ -153,12 +194,12 @@ impl Store {
             };
             is(&current) || is(&previous)
         };
-        let walk = fs::open_dir(&self.images, c".").during(Op::Open, What::Store)?;
+        let walk = fs::open_dir(images, c".").during(Op::Open, What::Store)?;
         fs::for_each_entry(&walk, |name, _, _| {
             if named(name) || !(name.to_bytes().ends_with(b".img") || name == c".new") {
                 return Ok(());
             }
-            fs::unlink(&self.images, name).during(Op::Remove, What::Store)
+            fs::unlink(images, name).during(Op::Remove, What::Store)
         })
     }
 }
@@ -181,9 +222,13 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.join("images")).unwrap().count(), 2);
         assert_eq!(store.install(&[4; 32], &[4], Some(b"mark")), Ok(true));
         assert_eq!(store.trial(&mut [0; 16]), Ok(Some(&b"mark"[..])));
+        assert_eq!(store.install(&[5; 32], &[5], Some(b"again")), Ok(true));
+        assert_eq!(std::fs::read(dir.join("previous")).unwrap(), [3], "what is on trial is nothing to go back to");
         assert_eq!(store.back(), Ok(true));
         assert_eq!(std::fs::read(dir.join("current")).unwrap(), [3]);
         assert_eq!(store.trial(&mut [0; 16]), Ok(None));
+        assert_eq!(store.forget(), Ok(()));
+        assert_eq!(store.link(c"current"), Ok(None));
         crate::remove_test_dir(&dir);
     }
 }

@@ -5,6 +5,7 @@
 //! rights are needed. Used by firmware builders, by `cargo xtask demo` and by the boot tests.
 
 mod cpio;
+mod definitions;
 mod options;
 mod squashfs;
 mod tree;
@@ -21,7 +22,8 @@ Writes an initramfs (cpio, newc) or a root file system (squashfs, gzip).
   --busybox FILE         /bin/busybox, with /bin/sh as a link to it
   --applets NAME,...     more links to it, in /bin
   --module FILE          a kernel module: /lib/modules/NAME, and a line in /etc/skeg/modules, in the order given
-  --image FILE           the compiled database: /etc/s6-rc/compiled
+  --definitions DIR      a source directory; all that are given are compiled together: /etc/s6-rc/compiled
+  --image FILE           a database that is compiled already, at the same place
   --overlay DIR          everything below DIR, with its modes and links
   --file SOURCE=PATH[,MODE]    one file (0644)
   --dir PATH[,MODE]      an empty directory (0755)

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: ISC
 //! The command line, and the tree that it describes.
 
+use crate::definitions;
 use crate::tree::{Node, Tree};
 use lexopt::prelude::*;
 use std::path::{Path, PathBuf};
+
+/// Where a boot looks for the root's own image.
+const COMPILED: &str = "etc/s6-rc/compiled";
 
 /// What is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,7 @@ enum Entry {
     Applets(String),
     Module(PathBuf),
     Image(PathBuf),
+    Definitions(PathBuf),
     Overlay(PathBuf),
     File(String),
     Dir(String),
@@ -60,6 +65,7 @@ pub fn parse(mut args: lexopt::Parser) -> Result<Option<Options>, lexopt::Error>
             Long("busybox") => Entry::Busybox(args.value()?.into()),
             Long("applets") => Entry::Applets(args.value()?.string()?),
             Long("module") => Entry::Module(args.value()?.into()),
+            Long("definitions") => Entry::Definitions(args.value()?.into()),
             Long("image") => Entry::Image(args.value()?.into()),
             Long("overlay") => Entry::Overlay(args.value()?.into()),
             Long("file") => Entry::File(args.value()?.string()?),
@@ -81,6 +87,17 @@ impl Options {
         let mut tree = Tree::default();
         self.base(&mut tree)?;
         let mut modules = String::new();
+        let definitions: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Definitions(dir) => Some(dir),
+                _ => None,
+            })
+            .collect();
+        if !definitions.is_empty() {
+            tree.put(COMPILED, Node::File(0o644, definitions::compile(&definitions)?))?;
+        }
         for entry in &self.entries {
             self.add(&mut tree, &mut modules, entry)?;
         }
@@ -130,7 +147,9 @@ impl Options {
                 modules.push_str(&format!("/lib/modules/{name}\n"));
                 tree.put_file(&format!("lib/modules/{name}"), file, 0o644)
             }
-            Entry::Image(file) => tree.put_file("etc/s6-rc/compiled", file, 0o644),
+            Entry::Image(file) => tree.put_file(COMPILED, file, 0o644),
+            // All together, before the rest.
+            Entry::Definitions(_) => Ok(()),
             Entry::Overlay(dir) => tree.overlay(dir),
             Entry::File(spec) => {
                 let (source, rest) = split(spec, '=')?;

@@ -8,6 +8,8 @@
 //! and ACTION is one of
 //! - `kill`: SIGKILL to the process, right before call N, which is then never made;
 //! - `killgroup`: the same to its whole process group;
+//! - `nosync`: N counts the calls of `fsync` alone, and number N does nothing and says that it went well: what a power cut
+//!   may then leave is what that `fsync` is for;
 //! - a decimal number: call N is not made and fails with this errno;
 //! - `count` (with N = 0): nothing fails, and the number of calls is appended as a line to the file that
 //!   `SKEG_FAULT_OUT` names when the process exits.
@@ -36,8 +38,15 @@ pub const fn enter() -> Result<()> {
 #[inline(always)]
 pub const fn arm(_name: &[u8]) {}
 
+/// Called before each `fsync`: whether this one shall do nothing.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub const fn skips_sync() -> bool {
+    false
+}
+
 #[cfg(feature = "fault")]
-pub use armed::{arm, enter, report};
+pub use armed::{arm, enter, report, skips_sync};
 
 /// `call!(expression)`: counts one system call, then evaluates the expression, whose value is the result.
 macro_rules! call {
@@ -59,6 +68,8 @@ mod plan {
         KillGroup,
         /// Nothing; the calls are only counted.
         Count,
+        /// An `fsync` does nothing.
+        NoSync,
         /// The call fails with this errno.
         Fail(u16),
     }
@@ -73,6 +84,7 @@ mod plan {
                 Self::Kill => 1 << 16,
                 Self::KillGroup => 2 << 16,
                 Self::Count => 3 << 16,
+                Self::NoSync => 4 << 16,
                 Self::Fail(errno) => errno as u32,
             }
         }
@@ -84,6 +96,7 @@ mod plan {
                 0x1_0000 => Some(Self::Kill),
                 0x2_0000 => Some(Self::KillGroup),
                 0x3_0000 => Some(Self::Count),
+                0x4_0000 => Some(Self::NoSync),
                 errno => Some(Self::Fail(errno as u16)),
             }
         }
@@ -100,6 +113,7 @@ mod plan {
             b"kill" => Action::Kill,
             b"killgroup" => Action::KillGroup,
             b"count" => Action::Count,
+            b"nosync" => Action::NoSync,
             number => match decimal(number)? {
                 errno @ 1..=MAX_ERRNO => Action::Fail(errno as u16),
                 _ => return None,
@@ -152,7 +166,7 @@ mod plan {
         #[test]
         fn each_action_has_a_code_of_its_own() {
             for action in
-                [Action::Kill, Action::KillGroup, Action::Count, Action::Fail(1), Action::Fail(4095)]
+                [Action::Kill, Action::KillGroup, Action::Count, Action::NoSync, Action::Fail(1), Action::Fail(4095)]
             {
                 assert_eq!(Action::from_code(action.code()), Some(action));
             }
@@ -172,6 +186,8 @@ mod armed {
 
     /// Calls so far.
     static CALLS: AtomicU32 = AtomicU32::new(0);
+    /// Calls of `fsync` so far.
+    static SYNCS: AtomicU32 = AtomicU32::new(0);
     /// The call to act on; 0 = none.
     static AT: AtomicU32 = AtomicU32::new(0);
     /// An [`Action`]'s code.
@@ -180,6 +196,7 @@ mod armed {
     /// Reads `SKEG_FAULT` for this name, and counts from 1 again.
     pub fn arm(name: &[u8]) {
         CALLS.store(0, Relaxed);
+        SYNCS.store(0, Relaxed);
         let plan = crate::start::env(b"SKEG_FAULT").and_then(|text| parse(text.to_bytes(), name));
         AT.store(plan.map_or(0, |(at, _)| at), Relaxed);
         ACTION.store(plan.map_or(0, |(_, action)| action.code()), Relaxed);
@@ -192,7 +209,7 @@ mod armed {
             return Ok(());
         }
         match Action::from_code(ACTION.load(Relaxed)) {
-            None | Some(Action::Count) => Ok(()),
+            None | Some(Action::Count | Action::NoSync) => Ok(()),
             Some(Action::Fail(errno)) => Err(Errno::from_raw_os_error(i32::from(errno))),
             Some(Action::Kill) => {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
@@ -205,6 +222,12 @@ mod armed {
                 Ok(())
             }
         }
+    }
+
+    /// Counts one `fsync`; whether it shall do nothing.
+    pub fn skips_sync() -> bool {
+        let n = SYNCS.fetch_add(1, Relaxed).wrapping_add(1);
+        n == AT.load(Relaxed) && Action::from_code(ACTION.load(Relaxed)) == Some(Action::NoSync)
     }
 
     /// Writes the count where `count` was asked for; called by [`crate::process::exit`].

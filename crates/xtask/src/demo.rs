@@ -84,12 +84,13 @@ fn show(arch: &Arch) -> Outcome {
 }
 
 fn print_table(page: &Page) {
-    println!(
-        "{:20} {:8} {:6} {:6} {:>6} {:>9} {:>10}",
-        "service", "type", "state", "ready", "pid", "up for", "started at"
-    );
-    for Service { name, kind, state, ready, pid, up_for, started } in &page.services {
-        println!("{name:20} {kind:8} {state:6} {ready:6} {pid:>6} {up_for:>9} {started:>10}");
+    let row = |cells: [&str; 8]| {
+        let [name, kind, state, ready, pid, up_for, started, took] = cells;
+        println!("{name:20} {kind:8} {state:6} {ready:6} {pid:>6} {up_for:>7} {started:>11} {took:>11}");
+    };
+    row(["service", "type", "state", "ready", "pid", "up (s)", "started (s)", "took (ms)"]);
+    for Service { name, kind, state, ready, pid, up_for, started, took } in &page.services {
+        row([name, kind, state, ready, pid, up_for, started, took]);
     }
 }
 

@@ -11,6 +11,7 @@ mod dist;
 mod elf;
 mod images;
 mod imports;
+mod power_cuts;
 mod qemu;
 mod setup;
 mod sources;
@@ -36,6 +37,7 @@ static TASKS: &[Task] = &[
     Task("qemu", "fetch the kernels and emulators that demo and boot-test need", qemu::main),
     Task("demo", "boot the router in QEMU and look at it", demo::main),
     Task("boot-test", "boot, serve, fail and power off in QEMU, on some architectures", boot_test::main),
+    Task("power-cuts", "what an install leaves when the power goes, at any moment", power_cuts::main),
 ];
 
 fn main() -> ExitCode {
@@ -75,6 +77,6 @@ fn task(args: &mut lexopt::Parser) -> Outcome<Option<Run>> {
 fn help() {
     println!("cargo xtask TASK [OPTION...]   (TASK --help says more)\n");
     for Task(name, about, _) in TASKS {
-        println!("  {name:8} {about}");
+        println!("  {name:10} {about}");
     }
 }

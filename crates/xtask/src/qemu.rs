@@ -6,16 +6,21 @@
 
 mod console;
 mod debian;
+mod disks;
 mod images;
+mod small;
 mod visit;
 
 pub use console::Guest;
-pub use images::{Images, Root, build_root, data_partition};
+pub use disks::{ext4, fat};
+pub use images::{Images, Root, build_root, compile_router, data_partition};
+pub use small::{Way, define};
 pub use visit::{Page, Service, Shell, free_port};
 
 use crate::arch::Arch;
 use crate::command::{self, Outcome, find_program, run};
 use debian::Packages;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// How a machine of one architecture is run.
@@ -141,6 +146,48 @@ pub fn install(packages: &[&str], why: &str) -> Outcome {
     apt(&wanted)
 }
 
+/// A drive of a guest.
+pub struct Drive {
+    /// The file with its bytes.
+    pub file: PathBuf,
+    /// Whether the guest can't write it.
+    pub read_only: bool,
+    /// A file that gets all writes and flushes in their order, as QEMU's `blklogwrites` records them.
+    pub log: Option<PathBuf>,
+}
+
+impl Drive {
+    /// One that can only be read.
+    pub fn fixed(file: PathBuf) -> Self {
+        Self { file, read_only: true, log: None }
+    }
+
+    /// One that can be written.
+    pub fn writable(file: PathBuf) -> Self {
+        Self { file, read_only: false, log: None }
+    }
+
+    /// QEMU's words for it. Nothing is written through to the host's disk: the host is not what loses its power.
+    fn words(&self, number: usize) -> [String; 2] {
+        let file = self.file.display();
+        match &self.log {
+            None => {
+                let read_only = if self.read_only { ",readonly=on" } else { "" };
+                let words = format!("file={file},if=none,id=d{number},format=raw,cache=unsafe{read_only}");
+                ["-drive".into(), words]
+            }
+            Some(log) => [
+                "-blockdev".into(),
+                format!(
+                    "driver=blklogwrites,node-name=d{number},log-sector-size=512,file.driver=file,\
+                     file.filename={file},file.cache.no-flush=on,log.driver=file,log.filename={},log.cache.no-flush=on",
+                    log.display()
+                ),
+            ],
+        }
+    }
+}
+
 /// How a guest is to run.
 #[derive(Default)]
 pub struct Run {
@@ -148,8 +195,10 @@ pub struct Run {
     pub append: String,
     /// Ports of the guest that the host can reach: each gets a free port of the host.
     pub forward: Vec<(u16, u16)>,
-    /// Further drives: files, whether they are read-only.
-    pub drives: Vec<(std::path::PathBuf, bool)>,
+    /// Further drives, behind the root.
+    pub drives: Vec<Drive>,
+    /// A socket for QEMU's monitor (x86_64 only).
+    pub monitor: Option<PathBuf>,
     /// Whether the console is the terminal of whoever runs us.
     pub interactive: bool,
 }
@@ -164,21 +213,23 @@ pub fn start(arch: &Arch, images: &Images, how: &Run) -> Outcome<Guest> {
     command.args(machine.options).args(["-accel", "tcg", "-m", MEMORY, "-no-reboot"]);
     command.arg("-kernel").arg(&images.kernel).arg("-initrd").arg(&images.initramfs);
     let mut append = format!("console={} panic=-1 quiet", machine.console);
-    let root = images.root.iter().map(|root| (root.clone(), true));
     if images.root.is_some() {
         append.push_str(" root=/dev/vda rootfstype=squashfs ro rootwait");
     }
-    let drives: Vec<_> = root.chain(how.drives.iter().cloned()).enumerate().collect();
+    let root = images.root.iter().map(|root| Drive::fixed(root.clone()).words(0));
+    let first = usize::from(images.root.is_some());
+    let further = how.drives.iter().zip(first..).map(|(drive, number)| drive.words(number));
+    let mut drives: Vec<_> = root.chain(further).enumerate().collect();
     // Memory-mapped devices get the last slot first; Arm's kernels name them in the order of the slots, so the other
     // way round.
-    let arm = matches!(arch.name, "aarch64" | "armv7");
-    let drives: Vec<_> = if arm { drives.into_iter().rev().collect() } else { drives };
-    for (number, (file, read_only)) in drives {
-        let read_only = if read_only { ",readonly=on" } else { "" };
-        command
-            .arg("-drive")
-            .arg(format!("file={},if=none,id=d{number},format=raw{read_only}", file.display()));
-        command.arg("-device").arg(format!("virtio-blk-{},drive=d{number}", machine.bus));
+    if matches!(arch.name, "aarch64" | "armv7") {
+        drives.reverse();
+    }
+    for (number, words) in drives {
+        command.args(words).arg("-device").arg(format!("virtio-blk-{},drive=d{number}", machine.bus));
+    }
+    if let Some(socket) = &how.monitor {
+        command.arg("-monitor").arg(format!("unix:{},server=on,wait=off", socket.display()));
     }
     if how.forward.is_empty() {
         command.args(["-nic", "none"]);

@@ -50,6 +50,7 @@ static NEEDS: &[Need] = &[
     need("qemu-system-riscv64", "qemu-system-misc", "boots riscv64", BOOT),
     need("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu", "the network card of the emulated pc", BOOT),
     need("/usr/bin/busybox", "busybox-static", "real daemons for services, without a library", BOOT),
+    need("mkfs.ext4", "e2fsprogs", "makes the data partitions of the boot tests", TEST),
     need("/usr/bin/s6-svscan", "s6", "another implementation to be held against", TEST),
     need("strace", "strace", "counts system calls", TEST),
     need("setpriv", "util-linux", "runs the tests as an ordinary user", TEST),

@@ -45,15 +45,20 @@ fn start() -> u8 {
     }
     let data = options.data.and_then(mount_data);
     let Ok(program) = own_program() else { return fail(&options) };
-    let mut trial = data.and_then(Trial::begin);
+    let mut trial = match data {
+        Some(data) if options.image.is_none() => Trial::begin(data, has_own_image()),
+        _ => Trial::None,
+    };
     for candidate in candidates(&options, data) {
-        if initialise(&candidate, &program, &options) {
-            let limit = trial.as_ref().map_or(Millis(u64::MAX), |trial| trial.limit);
-            let code = bring_up(&candidate, &program, &options, limit);
-            return judge(trial, code);
+        let current = candidate.as_bytes().ends_with(b"/current");
+        if current && matches!(trial, Trial::Over) {
+            continue;
         }
-        if let Some(trial) = trial.take_if(|_| candidate.as_bytes().ends_with(b"/current")) {
-            trial.failed();
+        if initialise(&candidate, &program, &options) {
+            return carry_out(&candidate, &program, &options, trial);
+        }
+        if current {
+            core::mem::replace(&mut trial, Trial::None).end(false, has_own_image());
         }
     }
     words::complain_all(
@@ -64,18 +69,35 @@ fn start() -> u8 {
     fail(&options)
 }
 
-/// Ends a trial; after one that failed the machine starts again, with the previous image.
-fn judge(trial: Option<Trial>, code: u8) -> u8 {
-    match trial {
-        Some(trial) if code == 0 => trial.passed(),
-        Some(trial) => {
-            trial.failed();
-            // Process 1 stops what there is and restarts the machine.
-            let _ = sys::signal::kill(1, sys::signal::number::TERM);
-        }
-        None => {}
+/// Whether the root has an image of its own.
+fn has_own_image() -> bool {
+    ROOT.iter().any(|path| sys::fs::access(CWD, path, 0).is_ok())
+}
+
+/// Brings the bundle up and judges a trial by that: after one that failed the machine starts again, with the previous image.
+fn carry_out(image: &Candidate, program: &CStr, options: &Options<'_>, trial: Trial) -> u8 {
+    let code = bring_up(image, program, options, trial.limit());
+    if trial.end(code == 0, has_own_image()) {
+        // Process 1 stops what there is and restarts the machine.
+        let _ = sys::signal::kill(1, sys::signal::number::TERM);
+    } else if code == 0 {
+        hook(options);
     }
     code
+}
+
+/// Runs the program that wants to know that this boot is a good one.
+fn hook(options: &Options<'_>) {
+    let path = Candidate::from_pieces(&[options.hook.unwrap_or(b"/etc/skeg/up")]).unwrap_or_default();
+    if options.hook.is_none() && sys::fs::access(CWD, &path, 0).is_err() {
+        return;
+    }
+    let failed = match run(&path, &[&path], handover()).map(|pid| wait_for(pid, Millis(u64::MAX))) {
+        Ok(Some(0)) => return,
+        Ok(_) => b"it failed".as_slice(),
+        Err(errno) => words::errno(errno),
+    };
+    words::complain_all(b"skeg", "the hook %: %", &[path.as_bytes(), failed]);
 }
 
 /// Waits until the scanner reads its control FIFO.
@@ -218,9 +240,12 @@ fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>, limit: Mil
         // Each service has its own time; what has none may take for ever, as in the reference.
         Ok(pid) => {
             let _ = super::note(super::STARTING, text::Digits::decimal(u64::from(pid)).as_bytes());
-            let code = wait_for(pid, limit).unwrap_or(256);
-            let _ = sys::fs::unlink(CWD, super::STARTING);
-            code
+            let code = wait_for(pid, limit);
+            // One that still runs, beyond its time, is ended by whoever stops the machine.
+            if code.is_some() {
+                let _ = sys::fs::unlink(CWD, super::STARTING);
+            }
+            code.unwrap_or(256)
         }
         Err(errno) => {
             say::failed("run %", program.to_bytes(), errno);

@@ -19,6 +19,8 @@ use sys::{CBuf, CWD, Errno};
 
 pub const OPTIONS: &str = "f/force";
 
+/// How long the scripts of a start that is interrupted may take to end by themselves.
+const SCRIPTS: Millis = Millis(3_000);
 /// How long the scanner has to end the tree when all services are down.
 const TREE: Millis = Millis(20_000);
 
@@ -97,9 +99,22 @@ fn interrupt_start() {
     let mut digits = [0; 16];
     let read = sys::fs::open_read(CWD, super::STARTING).and_then(|f| sys::fs::read_full(f, &mut digits));
     let pid = text::parse_u64(digits.get(..read.unwrap_or(0)).unwrap_or_default());
-    if let Some(pid) = pid.ok().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1) {
-        let _ = sys::signal::kill(pid, number::TERM);
+    let Some(pid) = pid.ok().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1) else { return };
+    let pidfd = sys::process::pidfd_open(pid as u32);
+    let _ = sys::signal::kill(pid, number::TERM);
+    if let Ok(fd) = pidfd
+        && matches!(sys::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(SCRIPTS)), Ok(0))
+    {
+        // It waits for a script, which may take for ever: the runner ends it.
+        let _ = control(&[SCAN.to_bytes(), b"/s6rc-oneshot-runner/supervise/control"], b"h");
     }
+}
+
+/// Writes a command into a control FIFO.
+fn control(path: &[&[u8]], command: &[u8]) -> sys::Result<()> {
+    let path = CBuf::<64>::from_pieces(path).map_err(|_| Errno::NAMETOOLONG)?;
+    let fifo = sys::fs::open(CWD, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0)?;
+    sys::fs::write_all(fifo, command)
 }
 
 /// All services down, the essential ones too, within the time of the command line.
@@ -147,10 +162,7 @@ pub fn wait_for(pid: u32, limit: Millis) -> Option<u16> {
 
 /// Tells the scanner to stop what is left and to end; gives it [`TREE`].
 fn stop_tree() {
-    let path = CBuf::<64>::from_pieces(&[SCAN.to_bytes(), b"/.s6-svscan/control"]).unwrap_or_default();
-    let sent = sys::fs::open(CWD, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0)
-        .and_then(|control| sys::fs::write_all(control, b"t"));
-    match sent {
+    match control(&[SCAN.to_bytes(), b"/.s6-svscan/control"], b"t") {
         Ok(()) => ::init::rescue::pause(TREE),
         Err(errno) => say::failed("reach the scanner", b"", errno),
     }

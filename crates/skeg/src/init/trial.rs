@@ -13,52 +13,76 @@ use sys::time::Millis;
 /// What a boot adds to the mark.
 const TRIED: &[u8] = b" tried";
 
-/// A trial that this boot makes.
-pub struct Trial {
-    store: Store,
-    /// How long `default` has.
-    pub limit: Millis,
+/// What a boot does about a trial.
+pub enum Trial {
+    /// None is under way: it takes what there is.
+    None,
+    /// It tries `current`, which is noted on the disk; `default` has this time.
+    Try(Store, Millis),
+    /// `current` was tried before and did not come up: it is passed over, and is the previous image again where that
+    /// could be written.
+    Over,
 }
 
 impl Trial {
-    /// The trial on this partition, noted as tried. One that was tried before is over: `current` is the previous image again.
-    pub fn begin(data: &CStr) -> Option<Self> {
-        let store = Store::open(data).ok()?;
+    /// What the mark on this partition asks for. `fallback`: the root has an image of its own.
+    pub fn begin(data: &CStr, fallback: bool) -> Self {
+        let Ok(store) = Store::open(data) else { return Self::None };
         let mut buf = [0; 32];
-        let mark = store.trial(&mut buf).ok()??;
+        let Ok(Some(mark)) = store.trial(&mut buf) else { return Self::None };
         if mark.ends_with(TRIED) {
             say("the installed image did not come up at the last boot: going back to the previous one", b"");
-            Self::go_back(&store);
-            return None;
+            return if go_back(&store, fallback) { Self::Over } else { Self::None };
         }
         let seconds = text::parse_u64(mark).unwrap_or(0);
-        let noted = CBuf::<40>::from_pieces(&[mark, TRIED]).ok()?;
+        let noted = CBuf::<40>::from_pieces(&[mark, TRIED]).unwrap_or_default();
         if store.mark(noted.as_bytes()).is_err() {
             // A trial that can't be noted might never end.
             say("the trial of the installed image can't be noted: going on without it", b"");
-            return None;
+            return Self::None;
         }
-        Some(Self { store, limit: Millis(seconds.saturating_mul(1_000)) })
+        Self::Try(store, Millis(seconds.saturating_mul(1_000)))
     }
 
-    fn go_back(store: &Store) {
-        match store.back() {
-            Ok(true) => {}
-            Ok(false) | Err(_) => say("there is no previous image to go back to", b""),
-        }
-    }
-
-    /// The image has come up: it counts.
-    pub fn passed(self) {
-        match self.store.end_trial() {
-            Ok(()) => say("the installed image has passed its trial", b""),
-            Err(_) => say("the installed image has passed its trial, but that can't be noted", b""),
+    /// The time that `default` has.
+    pub fn limit(&self) -> Millis {
+        match self {
+            Self::Try(_, limit) => *limit,
+            Self::None | Self::Over => Millis(u64::MAX),
         }
     }
 
-    /// It has not: the next boot takes the previous one.
-    pub fn failed(self) {
-        say("the installed image has failed its trial: the next boot takes the previous one", b"");
-        Self::go_back(&self.store);
+    /// Ends it; whether it has failed.
+    pub fn end(self, passed: bool, fallback: bool) -> bool {
+        let Self::Try(store, _) = self else { return false };
+        // Another image has been installed meanwhile: its trial is to come.
+        if !store.trial(&mut [0; 32]).is_ok_and(|mark| mark.is_some_and(|mark| mark.ends_with(TRIED))) {
+            return false;
+        }
+        if !passed {
+            say("the installed image has failed its trial: going back to the previous one", b"");
+            go_back(&store, fallback);
+        } else if store.end_trial().is_ok() {
+            say("the installed image has passed its trial", b"");
+        } else {
+            say("the installed image has passed its trial, but that can't be noted", b"");
+        }
+        !passed
+    }
+}
+
+/// Whether there is something else than what failed.
+fn go_back(store: &Store, fallback: bool) -> bool {
+    match store.back() {
+        Ok(true) => true,
+        Ok(false) => {
+            // Without any other: better the one that failed than none, and no trial without end.
+            let _ = if fallback { store.forget() } else { store.end_trial() };
+            fallback
+        }
+        Err(_) => {
+            say("can't write the data partition: the next boot tries to go back again", b"");
+            true
+        }
     }
 }

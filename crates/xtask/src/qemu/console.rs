@@ -14,6 +14,8 @@ pub struct Guest {
     lines: Receiver<String>,
     /// All lines so far.
     said: Vec<String>,
+    /// Commands so far.
+    commands: u32,
 }
 
 impl Guest {
@@ -40,7 +42,7 @@ impl Guest {
             });
         }
         let input = child.stdin.take();
-        Ok(Self { child, input, lines, said: Vec::new() })
+        Ok(Self { child, input, lines, said: Vec::new(), commands: 0 })
     }
 
     /// Waits for a line that holds this text; the line. `show` gets each line on the way.
@@ -104,6 +106,32 @@ impl Guest {
             .write_all(format!("{line}\n").as_bytes())
             .and_then(|()| input.flush())
             .map_err(|e| e.to_string())
+    }
+
+    /// Runs a command line in the shell on the console; its exit code and the lines that came meanwhile.
+    pub fn command(&mut self, line: &str, limit: Duration) -> Outcome<(i32, Vec<String>)> {
+        self.commands += 1;
+        let from = self.said.len();
+        // The echo of this line does not hold what the line prints.
+        self.type_line(&format!("{line}; echo end-$((1000 + {})):$?", self.commands))?;
+        let end = self.wait_for(&format!("end-{}:", 1000 + self.commands), limit, |_| ())?;
+        let code = end.rsplit(':').next().and_then(|code| code.trim().parse().ok());
+        let code = code.ok_or_else(|| self.complaint(&format!("no exit code in '{end}'")))?;
+        Ok((code, self.said.get(from..).unwrap_or_default().to_vec()))
+    }
+
+    /// The same, which must end with exit code 0.
+    pub fn must(&mut self, line: &str, limit: Duration) -> Outcome<Vec<String>> {
+        match self.command(line, limit)? {
+            (0, lines) => Ok(lines),
+            (code, _) => Err(self.complaint(&format!("'{line}' ended with exit code {code}"))),
+        }
+    }
+
+    /// The power goes off: QEMU is killed.
+    pub fn cut(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Whether a line so far holds this text.

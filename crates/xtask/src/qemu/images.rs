@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a guest boots from.
+#[derive(Clone)]
 pub struct Images {
     /// The kernel.
     pub kernel: PathBuf,
@@ -19,12 +20,24 @@ pub struct Images {
 }
 
 /// Which root a guest gets.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Root {
     /// The router with its compiled definitions.
     Router,
     /// The router's files without an image.
     NoImage,
+    /// The router's files with a small image whose label is `own`, and what the tests of data partitions need.
+    Small,
+}
+
+impl Root {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Router => "router",
+            Self::NoImage => "no-image",
+            Self::Small => "small",
+        }
+    }
 }
 
 /// Modules that the initramfs loads, in this order; those that a kernel has built in are left out.
@@ -44,6 +57,9 @@ const EARLY: &[&str] = &[
     "crc32c_generic",
     "ext4",
 ];
+
+/// Modules that only the tests of data partitions need, behind those.
+const TESTS: &[&str] = &["loop", "fat", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
 
 /// Modules of the router's own services, in this order.
 const ROUTER: &[&str] = &[
@@ -72,43 +88,58 @@ pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
         return Err(format!("{}: not there; `cargo xtask dist {}` makes it", skeg.display(), arch.name));
     }
     let mkimage = mkimage()?;
-    let initramfs = folder.join("initramfs.cpio");
+    let initramfs = folder.join(if which == Root::Small { "tests.cpio" } else { "initramfs.cpio" });
     let mut early = Command::new(&mkimage);
     early.arg("-o").arg(&initramfs).args(["--format", "cpio", "--skeg"]).arg(&skeg);
-    for module in find_modules(&unpacked.modules, EARLY) {
+    let more = if which == Root::Small { TESTS } else { &[] };
+    for module in find_modules(&unpacked.modules, &[EARLY, more].concat()) {
         early.arg("--module").arg(module);
     }
     run(&mut early)?;
-    let out = folder.join(if which == Root::Router { "router.sqfs" } else { "no-image.sqfs" });
-    let image = match which {
-        Root::Router => Some(compile_router(&folder)?),
-        Root::NoImage => None,
+    let out = folder.join(format!("{}.sqfs", which.name()));
+    let mut command = root_command(&mkimage, &out, &skeg, &unpacked);
+    match which {
+        Root::Router => command.arg("--definitions").arg(root().join("qemu/router/source")),
+        Root::NoImage => &mut command,
+        Root::Small => command.arg("--image").arg(super::define(&folder, "own", super::Way::Good)?),
     };
-    run(&mut root_command(&mkimage, &out, &skeg, &unpacked, image.as_deref()))?;
+    if which == Root::Small {
+        let hook = folder.join("hook");
+        command::replace_file(&hook, b"#!/bin/sh\necho the hook of the root has run\n", true)?;
+        command.arg("--file").arg(format!("{}=etc/skeg/up,0755", hook.display()));
+        let check = folder.join("check-states");
+        command::replace_file(&check, crate::power_cuts::SCRIPT, true)?;
+        command.arg("--file").arg(format!("{}=bin/check-states,0755", check.display()));
+        let fault = skeg.with_file_name("skeg-fault");
+        if fault.is_file() {
+            command.arg("--file").arg(format!("{}=sbin/skeg-fault,0755", fault.display()));
+        }
+    }
+    run(&mut command)?;
     Ok(Images { kernel: unpacked.kernel, initramfs, root: Some(out) })
 }
 
-/// Compiles the router's definitions with the device binary of this machine, which gives the same bytes as any other.
-fn compile_router(folder: &Path) -> Outcome<PathBuf> {
+/// The device binary of this machine, which compiles the same bytes as any other.
+pub fn host_skeg() -> Outcome<PathBuf> {
     let host = crate::arch::host()
         .ok_or("this machine's architecture is not one of ours: it can't compile definitions")?;
     let skeg = command::dist().join(host.name).join("skeg");
     if !skeg.is_file() {
         crate::dist::build(host, false, None)?;
     }
+    Ok(skeg)
+}
+
+/// Compiles the router's definitions by themselves.
+pub fn compile_router(folder: &Path) -> Outcome<PathBuf> {
+    let skeg = host_skeg()?;
     let out = folder.join("router.image");
     let _ = std::fs::remove_file(&out);
     run(Command::new(skeg).arg("s6-rc-compile").arg(&out).arg(root().join("qemu/router/source")))?;
     Ok(out)
 }
 
-fn root_command(
-    mkimage: &Path,
-    out: &Path,
-    skeg: &Path,
-    unpacked: &Unpacked,
-    image: Option<&Path>,
-) -> Command {
+fn root_command(mkimage: &Path, out: &Path, skeg: &Path, unpacked: &Unpacked) -> Command {
     let mut command = Command::new(mkimage);
     command.arg("-o").arg(out).args(["--format", "squashfs", "--skeg"]).arg(skeg);
     command.arg("--busybox").arg(&unpacked.busybox);
@@ -123,9 +154,6 @@ fn root_command(
     command.args(["--link", "lib=lib64"]);
     command.arg("--overlay").arg(root().join("qemu/router/files"));
     command.arg("--file").arg(format!("{}=etc/shadow,0600", root().join("qemu/router/shadow").display()));
-    if let Some(image) = image {
-        command.arg("--image").arg(image);
-    }
     command
 }
 
@@ -133,9 +161,9 @@ fn root_command(
 const APPLETS: &[&str] = &[
     "awk", "brctl", "cat", "chmod", "chown", "cp", "crond", "cut", "date", "dd", "df", "dmesg", "echo",
     "env", "false", "free", "getty", "grep", "head", "hostname", "httpd", "id", "ifconfig", "ip", "kill",
-    "klogd", "ln", "logger", "logread", "login", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "netstat",
+    "klogd", "ln", "logger", "logread", "login", "losetup", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "netstat",
     "nslookup", "ping", "ps", "pwd", "readlink", "rm", "rmdir", "route", "sed", "seq", "sleep", "sort",
-    "stat", "syslogd", "sysctl", "tail", "telnetd", "test", "top", "touch", "tr", "true", "udhcpc", "udhcpd",
+    "stat", "sync", "syslogd", "sysctl", "tail", "telnetd", "test", "top", "touch", "tr", "true", "udhcpc", "udhcpd",
     "umount", "uname", "uptime", "vi", "watchdog", "wc", "wget", "xargs",
 ];
 

@@ -2,6 +2,7 @@
 //! The router from outside: its status page over HTTP, its remote shell over telnet.
 
 use crate::command::Outcome;
+use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -24,7 +25,32 @@ pub struct Service {
     pub ready: String,
     pub pid: String,
     pub up_for: String,
+    /// Seconds after the start of the kernel.
     pub started: String,
+    /// Milliseconds.
+    pub took: String,
+}
+
+impl Service {
+    /// From an object of `skeg status --json`.
+    fn new(object: &Value, uptime: f64) -> Option<Self> {
+        let text = |key: &str| object[key].as_str().map(str::to_owned);
+        let runs = object["running"].as_bool();
+        let since = object["since"].as_u64().filter(|_| runs == Some(true));
+        let shown = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let state = text("state")?;
+        Some(Self {
+            name: text("name")?,
+            kind: text("kind")?,
+            // The manager wants it up; whether it is, the supervisor knows.
+            state: if runs == Some(false) && state == "up" { "down".to_owned() } else { state },
+            ready: if object["ready"] == true { "yes" } else { "-" }.to_owned(),
+            pid: shown(object["pid"].as_u64().filter(|pid| *pid != 0)),
+            up_for: shown(since),
+            started: shown(since.map(|since| (uptime as u64).saturating_sub(since))),
+            took: shown(object["start_ms"].as_u64()),
+        })
+    }
 }
 
 /// The status page.
@@ -33,7 +59,7 @@ pub struct Page {
     /// The kernel's id of this boot.
     pub boot_id: String,
     /// Seconds since the kernel started.
-    pub uptime: String,
+    pub uptime: f64,
     /// All services.
     pub services: Vec<Service>,
 }
@@ -43,7 +69,7 @@ impl Page {
     pub fn fetch(port: u16, limit: Duration) -> Outcome<Self> {
         let end = Instant::now() + limit;
         loop {
-            match get(port, "/cgi-bin/status?plain", end).and_then(|text| Self::parse(&text)) {
+            match get(port, "/cgi-bin/status?json", end).and_then(|text| Self::parse(&text)) {
                 Ok(page) => return Ok(page),
                 Err(e) if Instant::now() > end => return Err(format!("the status page can't be read: {e}")),
                 // Not there yet: a pause between two tries, not a wait for anything.
@@ -53,33 +79,17 @@ impl Page {
     }
 
     fn parse(text: &str) -> Outcome<Self> {
-        let mut page = Self { boot_id: String::new(), uptime: String::new(), services: Vec::new() };
-        for line in text.lines() {
-            let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-            match words.as_slice() {
-                [key, id] if key == "boot-id" => page.boot_id.clone_from(id),
-                [key, seconds] if key == "uptime" => page.uptime.clone_from(seconds),
-                [key, name, kind, state, ready, pid, up_for, started] if key == "service" => {
-                    page.services.push(Service {
-                        name: name.clone(),
-                        kind: kind.clone(),
-                        state: state.clone(),
-                        ready: ready.clone(),
-                        pid: pid.clone(),
-                        up_for: up_for.clone(),
-                        started: started.clone(),
-                    });
-                }
-                _ => {}
+        let page: Value = serde_json::from_str(text)
+            .map_err(|e| format!("not a status page: {e}: {}", text.lines().next().unwrap_or_default()))?;
+        let uptime = page["uptime"].as_f64().unwrap_or_default();
+        let services = page["services"].as_array().into_iter().flatten();
+        let services: Option<Vec<_>> = services.map(|object| Service::new(object, uptime)).collect();
+        match (page["boot_id"].as_str(), services) {
+            (Some(id), Some(services)) if !services.is_empty() => {
+                Ok(Self { boot_id: id.to_owned(), uptime, services })
             }
+            _ => Err(format!("a status page without boot or services: {text}")),
         }
-        if page.boot_id.is_empty() || page.services.is_empty() {
-            return Err(format!(
-                "not a status page: {}",
-                text.lines().take(3).collect::<Vec<_>>().join(" / ")
-            ));
-        }
-        Ok(page)
     }
 
     /// The process id of a service that is up.
@@ -196,9 +206,12 @@ mod tests {
     #[test]
     fn a_page_is_read() {
         let page = Page::parse(
-            "boot-id 1-2\nuptime 3.5\nservice a longrun up true 12 3 1\nservice b oneshot up - - - -\n",
+            r#"{"boot_id":"1-2","uptime":3.5,"wan":"-","services":
+            [{"name":"a","kind":"longrun","state":"up","running":true,"ready":true,"pid":12,"since":3,"start_ms":40},
+            {"name":"b","kind":"oneshot","state":"up"}]}"#,
         );
         let page = page.unwrap();
+        assert_eq!((page.services[0].started.as_str(), page.services[0].took.as_str()), ("0", "40"));
         assert_eq!(page.pid("a").unwrap(), "12");
         assert!(page.pid("b").is_err());
         assert!(Page::parse("<h1>404</h1>").is_err());
