@@ -141,9 +141,7 @@ impl Store {
     /// Makes a link to this image, under a name that means nothing to a boot.
     fn aside(&self, to: &Image, name: &CStr) -> Result<(), LiveError> {
         let made = match fs::symlink(to, &self.dir, name) {
-            Err(Errno::EXIST) => {
-                fs::unlink(&self.dir, name).and_then(|()| fs::symlink(to, &self.dir, name))
-            }
+            Err(Errno::EXIST) => fs::unlink(&self.dir, name).and_then(|()| fs::symlink(to, &self.dir, name)),
             other => other,
         };
         made.during(Op::Create, What::Store)
@@ -223,7 +221,11 @@ mod tests {
         assert_eq!(store.install(&[4; 32], &[4], Some(b"mark")), Ok(true));
         assert_eq!(store.trial(&mut [0; 16]), Ok(Some(&b"mark"[..])));
         assert_eq!(store.install(&[5; 32], &[5], Some(b"again")), Ok(true));
-        assert_eq!(std::fs::read(dir.join("previous")).unwrap(), [3], "what is on trial is nothing to go back to");
+        assert_eq!(
+            std::fs::read(dir.join("previous")).unwrap(),
+            [3],
+            "what is on trial is nothing to go back to"
+        );
         assert_eq!(store.back(), Ok(true));
         assert_eq!(std::fs::read(dir.join("current")).unwrap(), [3]);
         assert_eq!(store.trial(&mut [0; 16]), Ok(None));

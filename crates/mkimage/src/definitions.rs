@@ -8,12 +8,16 @@ use std::path::PathBuf;
 
 /// Compiles these directories; every grave fault is told, in one message.
 pub fn compile(dirs: &[&PathBuf]) -> Result<Vec<u8>, String> {
-    let paths: Result<Vec<CString>, _> = dirs.iter().map(|dir| CString::new(dir.as_os_str().as_bytes())).collect();
+    let paths: Result<Vec<CString>, _> =
+        dirs.iter().map(|dir| CString::new(dir.as_os_str().as_bytes())).collect();
     let paths = paths.map_err(|e| format!("a source directory: {e}"))?;
     let paths: Vec<&CStr> = paths.iter().map(CString::as_c_str).collect();
     let compiled = compile::compile(source::read(&paths), &compile::Options::default());
     match compiled.image {
-        Some(image) => db::Db::check(&image).map(|_| ()).map_err(|e| format!("a bug: the image is not valid: {e:?}")).map(|()| image),
+        Some(image) => db::Db::check(&image)
+            .map(|_| ())
+            .map_err(|e| format!("a bug: the image is not valid: {e:?}"))
+            .map(|()| image),
         None => {
             let faults: Vec<_> = compiled.faults.iter().filter(|fault| fault.grave).map(told).collect();
             Err(format!(
@@ -26,8 +30,10 @@ pub fn compile(dirs: &[&PathBuf]) -> Result<Vec<u8>, String> {
 
 /// A fault in one line: where, what, and which name may have been meant.
 fn told(fault: &Fault) -> String {
-    let parts = [&fault.source, &fault.service, &fault.file].map(|part| String::from_utf8_lossy(part).into_owned());
-    let mut line = format!("  {}", parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("/"));
+    let parts =
+        [&fault.source, &fault.service, &fault.file].map(|part| String::from_utf8_lossy(part).into_owned());
+    let mut line =
+        format!("  {}", parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("/"));
     if fault.line != 0 {
         line.push_str(&format!(":{}", fault.line));
     }

@@ -165,9 +165,14 @@ mod plan {
 
         #[test]
         fn each_action_has_a_code_of_its_own() {
-            for action in
-                [Action::Kill, Action::KillGroup, Action::Count, Action::NoSync, Action::Fail(1), Action::Fail(4095)]
-            {
+            for action in [
+                Action::Kill,
+                Action::KillGroup,
+                Action::Count,
+                Action::NoSync,
+                Action::Fail(1),
+                Action::Fail(4095),
+            ] {
                 assert_eq!(Action::from_code(action.code()), Some(action));
             }
             assert_eq!(Action::from_code(0), None);

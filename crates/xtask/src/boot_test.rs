@@ -173,8 +173,11 @@ fn broken_images(arch: &Arch, images: &Images) -> Outcome<String> {
         &folder,
         &[("current", b"not an image at all".repeat(100).as_slice()), ("previous", half)],
     )?;
-    let how =
-        Run { append: "skeg.data=/dev/vdb,squashfs".into(), drives: vec![Drive::fixed(data)], ..Run::default() };
+    let how = Run {
+        append: "skeg.data=/dev/vdb,squashfs".into(),
+        drives: vec![Drive::fixed(data)],
+        ..Run::default()
+    };
     let router = Router::boot_with(arch, images, how, |_| ())?;
     for text in [
         "passing over /data/current: it is no image",

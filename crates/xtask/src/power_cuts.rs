@@ -138,7 +138,8 @@ impl Bench {
     fn partition(&self, name: &str) -> Outcome<PathBuf> {
         let (one, two, three) = (self.image("one")?, self.image("two")?, self.image("three")?);
         let data = self.folder.join(name);
-        let churn = b"#!/bin/sh\nwhile :; do for i in one two three; do skeg install /data/$i.image; done; done\n";
+        let churn =
+            b"#!/bin/sh\nwhile :; do for i in one two three; do skeg install /data/$i.image; done; done\n";
         let files: [(&str, &[u8]); 4] =
             [("one.image", &one), ("two.image", &two), ("three.image", &three), ("churn", churn)];
         qemu::ext4(&data, &files)?;
@@ -163,7 +164,12 @@ impl Bench {
         let data = self.partition("power.data")?;
         let base = std::fs::read(&data).map_err(|e| format!("{}: {e}", data.display()))?;
         let (names, recorded, entries) = self.record(&data, scenarios(all))?;
-        println!("recorded {} installs, {} writes and flushes ({:.0} s)", recorded.len(), entries.len(), start.elapsed().as_secs_f32());
+        println!(
+            "recorded {} installs, {} writes and flushes ({:.0} s)",
+            recorded.len(),
+            entries.len(),
+            start.elapsed().as_secs_f32()
+        );
         let states = states::of(&entries, &recorded, all, random);
         let file = self.folder.join("power.states");
         states::write(&file, &base, &entries, &states)?;
@@ -176,7 +182,11 @@ impl Bench {
     }
 
     /// One guest makes all of them: the names of the images, which entries belong to which, all entries.
-    fn record(&self, data: &Path, scenarios: Vec<Scenario>) -> Outcome<([String; 3], Vec<Recorded>, Vec<Entry>)> {
+    fn record(
+        &self,
+        data: &Path,
+        scenarios: Vec<Scenario>,
+    ) -> Outcome<([String; 3], Vec<Recorded>, Vec<Entry>)> {
         let log = self.folder.join("power.log");
         std::fs::write(&log, b"").map_err(|e| format!("{}: {e}", log.display()))?;
         let drive = Drive { log: Some(log.clone()), ..Drive::writable(data.to_path_buf()) };
@@ -190,7 +200,8 @@ impl Bench {
         }
         let mut recorded = Vec::new();
         for scenario in scenarios {
-            guest.must("cd /data && rm -rf current previous trial images && skeg install one.image", LIMIT)?;
+            guest
+                .must("cd /data && rm -rf current previous trial images && skeg install one.image", LIMIT)?;
             guest.must("skeg install two.image && cd / && sync", LIMIT)?;
             let from = log::read(&log)?.len();
             guest.must(&scenario.command(), LIMIT)?;
@@ -223,7 +234,12 @@ impl Bench {
             let faults: Vec<_> = of.iter().filter_map(|judged| judged.fault.as_ref()).collect();
             let new = of.iter().filter(|judged| judged.label == Some("three")).count();
             let first = faults.first().map_or("", |fault| fault.as_str());
-            println!("{}: {} cuts, {new} show the new image, {} at fault {first}", one.scenario.name(), of.len(), faults.len());
+            println!(
+                "{}: {} cuts, {new} show the new image, {} at fault {first}",
+                one.scenario.name(),
+                of.len(),
+                faults.len()
+            );
             let (whole, needed) = (one.scenario.without == 0, one.scenario.needed);
             if whole && !faults.is_empty() || needed && faults.is_empty() || new == 0 && whole {
                 wrong += 1;
@@ -235,14 +251,19 @@ impl Bench {
     /// Some states of the whole installs, as the data partition of a machine.
     fn boot_some(&self, file: &Path, size: usize, recorded: &[Recorded], judged: &[Judged]) -> Outcome {
         for (number, _) in recorded.iter().enumerate().filter(|(_, one)| one.scenario.without == 0) {
-            let of: Vec<_> = judged.iter().enumerate().filter(|(_, judged)| judged.recorded == number).collect();
+            let of: Vec<_> =
+                judged.iter().enumerate().filter(|(_, judged)| judged.recorded == number).collect();
             for part in 0..BOOTS {
                 let Some((slot, judged)) = of.get((of.len() - 1) * (part + 1) / BOOTS) else { continue };
                 let data = self.folder.join("power.boot");
                 states::extract(file, *slot, size, &data)?;
-                let mut guest = boot_test::small(self.arch, &self.images, &self.run(Drive::writable(data), ""))?;
+                let mut guest =
+                    boot_test::small(self.arch, &self.images, &self.run(Drive::writable(data), ""))?;
                 let label = judged.label.unwrap_or_default();
-                boot_test::has_said(&guest, &["(image /data/current)", &format!("image {label} is starting")])?;
+                boot_test::has_said(
+                    &guest,
+                    &["(image /data/current)", &format!("image {label} is starting")],
+                )?;
                 if guest.has_said("passing over") {
                     return Err(guest.complaint("an image was passed over"));
                 }
@@ -269,7 +290,8 @@ impl Bench {
         let mut up = 0;
         for number in 1..=kills {
             // Half of the moments before it is up, half while it installs.
-            let end = Instant::now() + Duration::from_millis(random.next() % (2 * quick.as_millis() as u64).max(1));
+            let end =
+                Instant::now() + Duration::from_millis(random.next() % (2 * quick.as_millis() as u64).max(1));
             guest = self.boot(&run())?;
             let left = || end.saturating_duration_since(Instant::now());
             if guest.wait_for(UP, left(), |_| ()).is_ok() {
@@ -286,7 +308,10 @@ impl Bench {
         if guest.has_said("passing over") {
             return Err(guest.complaint("the boot after all cuts"));
         }
-        println!("{kills} boots were cut at random moments, {up} of them after they were up; then one came up ({:.0} s)", start.elapsed().as_secs_f32());
+        println!(
+            "{kills} boots were cut at random moments, {up} of them after they were up; then one came up ({:.0} s)",
+            start.elapsed().as_secs_f32()
+        );
         Ok(())
     }
 }

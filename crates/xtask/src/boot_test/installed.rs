@@ -92,7 +92,8 @@ pub fn fat(arch: &Arch, images: &Images) -> Outcome<String> {
 /// time is over. Each time the image that passed comes back.
 pub fn trials(arch: &Arch, images: &Images) -> Outcome<String> {
     let (two, fails) = (image(arch, "two", Way::Good)?, image(arch, "fails", Way::Fails)?);
-    let (hangs, hook) = (image(arch, "hangs", Way::Hangs)?, b"#!/bin/sh\necho the hook of the data has run\n");
+    let (hangs, hook) =
+        (image(arch, "hangs", Way::Hangs)?, b"#!/bin/sh\necho the hook of the data has run\n");
     let files: [(&str, &[u8]); 4] =
         [("two.image", &two), ("fails.image", &fails), ("hangs.image", &hangs), ("hook", hook)];
     let data = partition(arch, "trials", &files)?;
@@ -128,7 +129,10 @@ pub fn trials(arch: &Arch, images: &Images) -> Outcome<String> {
     // The same, and its time is over.
     install(&mut guest, "--trial 3 /data/hangs.image")?;
     let mut guest = boot("")?;
-    ends_well(&mut guest, &["image hangs is starting", "failed its trial: going back", "image hangs is undone"])?;
+    ends_well(
+        &mut guest,
+        &["image hangs is starting", "failed its trial: going back", "image hangs is undone"],
+    )?;
     if guest.has_said("what comes later has begun") || guest.has_said("the hook of") {
         return Err(guest.complaint("the start went on"));
     }

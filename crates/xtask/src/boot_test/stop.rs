@@ -106,15 +106,15 @@ pub fn killed(arch: &Arch, images: &Images) -> Outcome<String> {
     let after = router.page()?;
     same(&before, &after, "s6rc-oneshot-runner")?;
     let before = after;
-    // All daemons at once, with the one that carries this command.
-    let _ = router.command(&format!(
-        "kill -KILL {}",
-        before.services.iter().filter(|s| s.pid != "-").map(|s| s.pid.as_str()).collect::<Vec<_>>().join(" ")
-    ));
+    // All daemons at once; last the one that carries this command, with which its shell goes.
+    let mut daemons: Vec<_> = before.services.iter().filter(|s| s.pid != "-").collect();
+    daemons.sort_by_key(|s| s.name == "telnetd");
+    let pids: Vec<_> = daemons.iter().map(|s| s.pid.as_str()).collect();
+    let _ = router.command(&format!("kill -KILL {}", pids.join(" ")));
     let end = Instant::now() + LIMIT;
     loop {
         let after = router.page()?;
-        let back = before.services.iter().filter(|s| s.pid != "-").all(|old| {
+        let back = daemons.iter().all(|old| {
             after.services.iter().any(|new| new.name == old.name && new.pid != "-" && new.pid != old.pid)
         });
         if back {
@@ -124,9 +124,8 @@ pub fn killed(arch: &Arch, images: &Images) -> Outcome<String> {
             return Err(router.guest.complaint(&format!("not every daemon came back: {:?}", after.services)));
         }
     }
-    let daemons = before.services.iter().filter(|s| s.pid != "-").count();
     router.power_off(|_| ())?;
-    Ok(format!("({daemons} daemons)"))
+    Ok(format!("({} daemons)", daemons.len()))
 }
 
 /// The supervisor's process id: it is a fork of process 1 with a name of its own.

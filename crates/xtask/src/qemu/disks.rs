@@ -20,7 +20,16 @@ pub fn ext4(out: &Path, files: &[(&str, &[u8])]) -> Outcome {
     // The inode tables are written now: the guest's kernel would do it in the background, into the record of its writes.
     output(
         Command::new(mkfs)
-            .args(["-q", "-F", "-b", "1024", "-J", "size=1", "-E", "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"])
+            .args([
+                "-q",
+                "-F",
+                "-b",
+                "1024",
+                "-J",
+                "size=1",
+                "-E",
+                "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0",
+            ])
             .arg("-d")
             .arg(content.path())
             .arg(out),

@@ -161,10 +161,10 @@ fn root_command(mkimage: &Path, out: &Path, skeg: &Path, unpacked: &Unpacked) ->
 const APPLETS: &[&str] = &[
     "awk", "brctl", "cat", "chmod", "chown", "cp", "crond", "cut", "date", "dd", "df", "dmesg", "echo",
     "env", "false", "free", "getty", "grep", "head", "hostname", "httpd", "id", "ifconfig", "ip", "kill",
-    "klogd", "ln", "logger", "logread", "login", "losetup", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "netstat",
-    "nslookup", "ping", "ps", "pwd", "readlink", "rm", "rmdir", "route", "sed", "seq", "sleep", "sort",
-    "stat", "sync", "syslogd", "sysctl", "tail", "telnetd", "test", "top", "touch", "tr", "true", "udhcpc", "udhcpd",
-    "umount", "uname", "uptime", "vi", "watchdog", "wc", "wget", "xargs",
+    "klogd", "ln", "logger", "logread", "login", "losetup", "ls", "mkdir", "mkfifo", "mount", "mv", "nc",
+    "netstat", "nslookup", "ping", "ps", "pwd", "readlink", "rm", "rmdir", "route", "sed", "seq", "sleep",
+    "sort", "stat", "sync", "syslogd", "sysctl", "tail", "telnetd", "test", "top", "touch", "tr", "true",
+    "udhcpc", "udhcpd", "umount", "uname", "uptime", "vi", "watchdog", "wc", "wget", "xargs",
 ];
 
 /// The files of these modules, in order; a module that the kernel has built in has none.
