@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(std::fs::read(dir.join("current")).unwrap(), [3]);
         assert_eq!(store.trial(&mut [0; 16]), Ok(None));
         assert_eq!(store.forget(), Ok(()));
-        assert_eq!(store.link(c"current"), Ok(None));
+        assert!(matches!(store.link(c"current"), Ok(None)));
         crate::remove_test_dir(&dir);
     }
 }
