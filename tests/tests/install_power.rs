@@ -310,7 +310,7 @@ fn judge(
     if !is_new && (done || current != old) {
         return Err(format!("current is {current:?}"));
     }
-    if is_new && previous != new_previous || !is_new && previous != old_previous && previous != new_previous {
+    if previous != new_previous && (is_new || previous != old_previous) {
         return Err(format!("current is {current:?}, previous {previous:?}"));
     }
     // On the way a trial may be one too many, but never one too few.
