@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
-//! `skeg sync`: definitions that change file by file, and one command when the batch is over.
+//! `skeg sync`: definitions that change file by file, and one command when the batch is over. (A kill at each of its calls:
+//! `update_kill`.)
 
-use harness::fault::{self, Fault};
+use harness::fault;
 use harness::tree::{Scanner, Service};
 use harness::wait::must;
 use harness::{Done, Scratch, Suite};
@@ -289,56 +290,4 @@ fn the_finish_that_runs_in_the_middle_of_a_batch_is_that_of_the_run_that_died() 
     assert_eq!(log(2), "finish 2, run 2");
     dies();
     assert_eq!(log(2), "finish 3, run 2");
-}
-
-#[test]
-fn a_sync_that_is_killed_at_any_call_is_completed_by_the_next() {
-    let world = World::new();
-    world.write("web/dependencies.d/vpn", "");
-    let variant = |odd: bool| {
-        let vpn = world.scratch.at("store/vpn");
-        if odd {
-            world.write("vpn/type", "longrun\n");
-            world.write("vpn/run", "#!/bin/sh\nexec sleep 1000\n");
-            world.write("web/dependencies.d/vpn", "");
-        } else {
-            let _ = std::fs::remove_dir_all(vpn);
-            let _ = std::fs::remove_file(world.scratch.at("store/web/dependencies.d/vpn"));
-        }
-        world.write("lan/run", &format!("#!/bin/sh\nexec sleep {}\n", 1000 + u32::from(odd)));
-    };
-    let live = world.scratch.text("live");
-    let words: Vec<String> = ["--if-changed", "-l", &live, "store"].iter().map(|w| (*w).to_owned()).collect();
-    variant(true);
-    world.sync(&[]).expect(0);
-    variant(false);
-    let mut command = world.scratch.command(&Suite::skeg_fault(), "sync", &words);
-    let (calls, done) = fault::count(&world.scratch, &mut command, "sync");
-    done.expect(0);
-    let (mut old, mut new) = (0, 0);
-    for n in 1..=calls + 20 {
-        let odd = n % 2 == 1;
-        variant(odd);
-        let before = world.bytes("live/image");
-        let struck = fault::strike(&world.scratch, &Suite::skeg_fault(), "sync", &words, n, Fault::Kill);
-        if world.bytes("live/image") == before {
-            old += 1
-        } else {
-            new += 1
-        }
-        assert!(matches!(struck.code, 0 | 137), "call {n}: {struck:?}");
-        let again = world.sync(&["--if-changed"]);
-        assert_eq!(again.code, 0, "call {n}: {again:?}");
-        world.must_agree();
-        let up = world.skeg("s6-rc", &["-a", "list"]).expect(0).lines();
-        // The dependency that has come up with web goes with its definition.
-        let wanted: &[&str] = if odd { &["dns", "lan", "vpn", "web"] } else { &["dns", "lan", "web"] };
-        assert_eq!(up, wanted, "call {n}");
-        for name in wanted {
-            let service = Service::at(world.scratch.at("scan").join(name));
-            service.must("up", |s| s.up() && s.want_up);
-        }
-    }
-    eprintln!("a kill at each of {calls} calls of a sync: {old} old, {new} new");
-    assert!(old > 100 && new > 10);
 }

@@ -233,6 +233,7 @@ kills! {
     a_kill_at_any_call_with_oneshots_that_are_slow_and_fail: slow_and_failing,
     a_kill_at_any_call_with_a_stop_that_fails: stop_fails,
     a_kill_at_any_call_of_an_apply: smart,
+    a_kill_at_any_call_of_a_sync: synced,
     a_kill_at_any_call_with_fifty_services: fifty,
 }
 

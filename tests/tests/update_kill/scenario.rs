@@ -403,6 +403,31 @@ pub fn smart() -> Scenario {
     s.by("apply")
 }
 
+/// What a package manager leaves, compiled and applied by one command.
+pub fn synced() -> Scenario {
+    scenario(
+        "the source directory of a package manager",
+        vec![
+            oneshot("setup", &[], "1"),
+            longrun("gone", &["setup"], "1"),
+            longrun("keeps", &["setup"], "1"),
+            longrun("changes", &["keeps"], "1"),
+            longrun("idle", &[], "1"),
+            longrun("turns", &[], "1"),
+        ],
+        vec![
+            oneshot("setup", &[], "1"),
+            longrun("keeps", &["setup", "added"], "1"),
+            longrun("changes", &["keeps"], "2"),
+            longrun("idle", &[], "2"),
+            oneshot("turns", &[], "1"),
+            longrun("added", &["setup"], "1"),
+        ],
+        ["setup gone keeps changes turns", "setup keeps changes turns added", "setup keeps"],
+    )
+    .by("sync")
+}
+
 /// Fifty services, of which a few change.
 pub fn fifty() -> Scenario {
     let mut a = Vec::new();

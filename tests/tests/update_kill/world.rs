@@ -113,6 +113,11 @@ impl<'a> World<'a> {
 
     pub fn update_words(&self) -> Vec<String> {
         let file = |name| self.scratch.text(name);
+        if self.scenario.applet == "sync" {
+            let image = format!("{}.img", self.text("").trim_end_matches('/'));
+            return ["-l".into(), self.text("live"), "-o".into(), image, "--if-changed".into(), file("b")]
+                .into();
+        }
         ["-l".into(), self.text("live"), "-f".into(), file("conversion"), file("b.img")].into()
     }
 
