@@ -17,6 +17,7 @@ mod init;
 mod live_words;
 mod manager;
 mod settings;
+mod signature;
 mod tree;
 mod update;
 mod words;

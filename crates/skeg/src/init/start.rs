@@ -9,6 +9,7 @@ use super::stop::wait_for;
 use super::trial::Trial;
 use super::{LIVE, NOTES, SCAN, handover, offer_shell, own_program, read_options, run};
 use crate::applet::{Call, SYSTEM};
+use crate::signature::{self, Key};
 use crate::words;
 use ::init::cmdline::{self, Options};
 use ::init::{early, mounts};
@@ -178,6 +179,16 @@ fn initialise(image: &Candidate, program: &CStr, options: &Options<'_>) -> bool 
     };
     if let Err(why) = check(mapped.bytes(), options.bundle) {
         pass_over(image, why);
+        return false;
+    }
+    // The root's own image is as good as the key, which lies beside it.
+    let own = ROOT.iter().any(|path| path.to_bytes() == image.as_bytes());
+    if !own && Key::read(signature::KEY).is_some_and(|key| !key.has_signed(mapped.bytes())) {
+        words::complain_all(
+            b"skeg",
+            "passing over %: %%",
+            &[image.as_bytes(), signature::MISSING, signature::KEY.to_bytes()],
+        );
         return false;
     }
     let millis =

@@ -3,12 +3,16 @@
 
 use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM};
-use crate::live_words;
+use crate::signature::{self, Key};
+use crate::{live_words, words};
 use live::{LiveError, Op, Store, What};
 use sys::Errno;
 use text::Digits;
 
-pub const OPTIONS: &str = "d=data -t#trial<86400 -b/back -k/keep";
+pub const OPTIONS: &str = "d=data -t#trial<86400 -b/back -k/keep -y=key";
+
+/// The image is not valid, or not signed.
+const INVALID: u8 = 4;
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let dir = call.value(b'd').unwrap_or(c"/data");
@@ -31,6 +35,12 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     }
     let path = call.operand("which image?")?;
     let image = ImageFile::open(call, path)?;
+    let key = call.value(b'y').unwrap_or(signature::KEY);
+    // The root's key need not be there; one that was asked for must.
+    if Key::read(key).map_or(call.has(b'y'), |key| !key.has_signed(image.bytes())) {
+        words::complain_all(call.name, "%: %%", &[path.to_bytes(), signature::MISSING, key.to_bytes()]);
+        return Err(INVALID);
+    }
     let seconds = Digits::decimal(u64::from(call.number(b't', 0)));
     let mark = call.has(b't').then(|| seconds.as_bytes());
     if !open()?.install(&image.db.hash(), image.bytes(), mark).map_err(failed)? {

@@ -8,6 +8,9 @@ use crate::command::Outcome;
 use std::path::Path;
 
 const SECTOR: u64 = 512;
+/// What is written whole or not at all: a block of the file system. ext4 itself needs that of its superblock; what devices of
+/// flash write at once is larger.
+const BLOCK: usize = 1024;
 const MAGIC: u64 = 0x006a_7366_7773_6872;
 const FLUSH: u64 = 1;
 const DISCARD: u64 = 4;
@@ -112,9 +115,9 @@ pub fn cuts(entries: &[Entry], prefixes: bool, random: &mut Random) -> Vec<Cut> 
     }
 }
 
-/// The first half of a write, in whole sectors.
+/// The first half of a write, in whole blocks.
 pub fn half(write: &Write) -> Write {
-    let len = write.bytes.len() / 2 / SECTOR as usize * SECTOR as usize;
+    let len = write.bytes.len() / 2 / BLOCK * BLOCK;
     Write { at: write.at, bytes: write.bytes.get(..len).unwrap_or_default().to_vec() }
 }
 
