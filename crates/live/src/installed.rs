@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(store.install(&[5; 32], &[5], Some(b"again")), Ok(true));
         assert_eq!(
             std::fs::read(dir.join("previous")).unwrap(),
-            [3],
+            [3, 99],
             "what is on trial is nothing to go back to"
         );
         assert_eq!(store.back(), Ok(true));

@@ -51,6 +51,7 @@ static TESTS: &[Test] = &[
     once("poweroff -f keeps what was written", installed::forced),
     once("an image of another format is passed over", installed::other_format),
     once("FAT is refused", installed::fat),
+    Test { name: "only signed images boot", root: Root::Signed, code: installed::signed, everywhere: false },
     once("a trial: passed, failed, hung and cut", installed::trials),
 ];
 

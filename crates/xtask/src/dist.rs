@@ -16,11 +16,12 @@ pub const BUDGET: u64 = 256 * 1024;
 pub const CEILING: u64 = 420 * 1024;
 
 const HELP: &str = "\
-cargo xtask dist [--fault] [--way rustup|debian|host] ARCH...
+cargo xtask dist [--signatures | --fault] [--way rustup|debian|host] ARCH...
 Builds the device binary: target/dist/ARCH/skeg, static and stripped. The budget is 256 KiB.
 
   ARCH      x86_64, aarch64, armv7, riscv64, or all
   --fault   the variant for tests (target/dist/ARCH/skeg-fault): call n can be made to fail
+  --signatures  one that checks ed25519 signatures of images, which is 20 KiB more
   --way     insist on one way to build instead of the first that is open:
             rustup  the musl target of stable Rust, installed where it is missing
             debian  Debian's compiler builds the core library from its source
@@ -31,16 +32,18 @@ Builds the device binary: target/dist/ARCH/skeg, static and stripped. The budget
 struct Request {
     archs: Vec<&'static Arch>,
     fault: bool,
+    signatures: bool,
     way: Option<Way>,
 }
 
 /// `cargo xtask dist`.
 pub fn main(mut args: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
-    let mut request = Request { archs: Vec::new(), fault: false, way: None };
+    let mut request = Request { archs: Vec::new(), fault: false, signatures: false, way: None };
     while let Some(arg) = args.next().map_err(|e| e.to_string())? {
         match arg {
             Long("fault") => request.fault = true,
+            Long("signatures") => request.signatures = true,
             Long("way") => {
                 let name = args.value().map_err(|e| e.to_string())?;
                 request.way = Some(Way::named(&name.to_string_lossy())?);
@@ -54,7 +57,8 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
         return Err("dist: which architecture? (x86_64, aarch64, armv7, riscv64 or all)".into());
     }
     for arch in &request.archs {
-        build(arch, request.fault, request.way)?;
+        let features: &[&str] = if request.signatures { &["signatures"] } else { &[] };
+        build_with(arch, request.fault, features, request.way)?;
     }
     if request.fault { Ok(()) } else { report(&request.archs) }
 }
@@ -90,12 +94,16 @@ fn show(text: &str) -> Outcome {
 
 /// Builds one program and puts it where it belongs.
 pub fn build(arch: &Arch, fault: bool, wanted: Option<Way>) -> Outcome {
+    build_with(arch, fault, &[], wanted)
+}
+
+fn build_with(arch: &Arch, fault: bool, features: &[&str], wanted: Option<Way>) -> Outcome {
     let (way, why) = toolchain::choose(arch, wanted)?;
     println!("{}: by way of {} for {} ({why})", arch.name, way.name(), way.triple(arch));
     let mut command = way.cargo_build(arch);
     command.args(["--quiet", "--locked", "--profile", "dist", "--package", "skeg"]);
-    if fault {
-        command.args(["--features", "fault"]);
+    for feature in features.iter().chain(fault.then_some(&"fault")) {
+        command.args(["--features", feature]);
     }
     run(&mut command)?;
     let built =

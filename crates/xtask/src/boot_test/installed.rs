@@ -88,6 +88,35 @@ pub fn fat(arch: &Arch, images: &Images) -> Outcome<String> {
     ends_well(&mut guest, &["skeg: power off"])
 }
 
+/// The root has a key: an image without its signature is neither booted nor installed.
+pub fn signed(arch: &Arch, images: &Images) -> Outcome<String> {
+    let (one, two) = (image(arch, "one", Way::Good)?, image(arch, "two", Way::Good)?);
+    let sign = |image: &[u8]| [image, qemu::keys().sk.sign(image, None).as_ref()].concat();
+    let two_signed = sign(&two);
+    let files: [(&str, &[u8]); 4] =
+        [("current", &two), ("previous", &sign(&one)), ("two.image", &two), ("two.signed", &two_signed)];
+    let data = partition(arch, "signed", &files)?;
+    let mut guest = small(arch, images, &with(&data, ""))?;
+    let refused = "it is not signed by the key /etc/skeg/key";
+    has_said(
+        &guest,
+        &[
+            &format!("passing over /data/current: {refused}"),
+            "image one is starting",
+            "(image /data/previous)",
+        ],
+    )?;
+    match guest.command("skeg install /data/two.image", LIMIT)? {
+        (4, lines) if lines.iter().any(|line| line.contains(refused)) => {}
+        (code, _) => return Err(guest.complaint(&format!("the install of an unsigned image: {code}"))),
+    }
+    install(&mut guest, "/data/two.signed")?;
+    let mut guest = up(qemu::start(arch, images, &with(&data, ""))?, "two")?;
+    has_said(&guest, &["(image /data/current)"])?;
+    guest.type_line("poweroff")?;
+    ends_well(&mut guest, &["skeg: power off"])
+}
+
 /// One life of a partition: an image passes its trial, the next fails, one hangs until the power is cut, one hangs until its
 /// time is over. Each time the image that passed comes back.
 pub fn trials(arch: &Arch, images: &Images) -> Outcome<String> {

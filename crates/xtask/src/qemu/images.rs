@@ -28,6 +28,13 @@ pub enum Root {
     NoImage,
     /// The router's files with a small image whose label is `own`, and what the tests of data partitions need.
     Small,
+    /// The same with the binary for tests, which checks signatures, and with the key of [`keys`].
+    Signed,
+}
+
+/// The keys that a [`Root::Signed`] knows.
+pub fn keys() -> ed25519_compact::KeyPair {
+    ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new([8; 32]))
 }
 
 impl Root {
@@ -36,6 +43,7 @@ impl Root {
             Self::Router => "router",
             Self::NoImage => "no-image",
             Self::Small => "small",
+            Self::Signed => "signed",
         }
     }
 }
@@ -88,29 +96,41 @@ pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
         return Err(format!("{}: not there; `cargo xtask dist {}` makes it", skeg.display(), arch.name));
     }
     let mkimage = mkimage()?;
-    let initramfs = folder.join(if which == Root::Small { "tests.cpio" } else { "initramfs.cpio" });
+    let tests = matches!(which, Root::Small | Root::Signed);
+    let initramfs = folder.join(if tests { "tests.cpio" } else { "initramfs.cpio" });
     let mut early = Command::new(&mkimage);
     early.arg("-o").arg(&initramfs).args(["--format", "cpio", "--skeg"]).arg(&skeg);
-    let more = if which == Root::Small { TESTS } else { &[] };
+    let more = if tests { TESTS } else { &[] };
     for module in find_modules(&unpacked.modules, &[EARLY, more].concat()) {
         early.arg("--module").arg(module);
     }
     run(&mut early)?;
     let out = folder.join(format!("{}.sqfs", which.name()));
-    let mut command = root_command(&mkimage, &out, &skeg, &unpacked);
+    let fault = skeg.with_file_name("skeg-fault");
+    let init = if which == Root::Signed { &fault } else { &skeg };
+    if !init.is_file() {
+        crate::dist::build(arch, true, None)?;
+    }
+    let mut command = root_command(&mkimage, &out, init, &unpacked);
     match which {
         Root::Router => command.arg("--definitions").arg(root().join("qemu/router/source")),
         Root::NoImage => &mut command,
-        Root::Small => command.arg("--image").arg(super::define(&folder, "own", super::Way::Good)?),
+        Root::Small | Root::Signed => {
+            command.arg("--image").arg(super::define(&folder, "own", super::Way::Good)?)
+        }
     };
-    if which == Root::Small {
+    if tests {
         let hook = folder.join("hook");
         command::replace_file(&hook, b"#!/bin/sh\necho the hook of the root has run\n", true)?;
         command.arg("--file").arg(format!("{}=etc/skeg/up,0755", hook.display()));
         let check = folder.join("check-states");
         command::replace_file(&check, crate::power_cuts::SCRIPT, true)?;
         command.arg("--file").arg(format!("{}=bin/check-states,0755", check.display()));
-        let fault = skeg.with_file_name("skeg-fault");
+        if which == Root::Signed {
+            let key = folder.join("key");
+            command::replace_file(&key, keys().pk.as_ref(), false)?;
+            command.arg("--file").arg(format!("{}=etc/skeg/key", key.display()));
+        }
         if fault.is_file() {
             command.arg("--file").arg(format!("{}=sbin/skeg-fault,0755", fault.display()));
         }
