@@ -213,6 +213,10 @@ pub fn start(arch: &Arch, images: &Images, how: &Run) -> Outcome<Guest> {
     command.args(machine.options).args(["-accel", "tcg", "-m", MEMORY, "-no-reboot"]);
     command.arg("-kernel").arg(&images.kernel).arg("-initrd").arg(&images.initramfs);
     let mut append = format!("console={} panic=-1 quiet", machine.console);
+    if arch.name == "aarch64" {
+        // Debian's kernel wants to set half of the memory aside for devices that there are none of, and complains.
+        append.push_str(" cma=4M");
+    }
     if images.root.is_some() {
         append.push_str(" root=/dev/vda rootfstype=squashfs ro rootwait");
     }
