@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub const BUDGET: u64 = 256 * 1024;
 /// Bytes that a program may have until it keeps the budget: only ever lowered, so that it can't grow meanwhile.
 pub const CEILING: u64 = 420 * 1024;
+/// Bytes more that one which checks signatures may have.
+const SIGNATURES: u64 = 16 * 1024;
 
 const HELP: &str = "\
 cargo xtask dist [--signatures | --fault] [--way rustup|debian|host] ARCH...
@@ -21,7 +23,7 @@ Builds the device binary: target/dist/ARCH/skeg, static and stripped. The budget
 
   ARCH      x86_64, aarch64, armv7, riscv64, or all
   --fault   the variant for tests (target/dist/ARCH/skeg-fault): call n can be made to fail
-  --signatures  one that checks ed25519 signatures of images, which is 20 KiB more
+  --signatures  one that checks ed25519 signatures of images: 15 KiB more
   --way     insist on one way to build instead of the first that is open:
             rustup  the musl target of stable Rust, installed where it is missing
             debian  Debian's compiler builds the core library from its source
@@ -60,7 +62,8 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
         let features: &[&str] = if request.signatures { &["signatures"] } else { &[] };
         build_with(arch, request.fault, features, request.way)?;
     }
-    if request.fault { Ok(()) } else { report(&request.archs) }
+    let ceiling = CEILING + if request.signatures { SIGNATURES } else { 0 };
+    if request.fault { Ok(()) } else { report(&request.archs, ceiling) }
 }
 
 /// `cargo xtask sizes`: the report for what has been built, or for the named architectures.
@@ -84,7 +87,7 @@ pub fn sizes(mut args: lexopt::Parser) -> Outcome {
     if archs.is_empty() {
         return Err("nothing is built yet: `cargo xtask dist all` builds it".into());
     }
-    report(&archs)
+    report(&archs, CEILING)
 }
 
 fn show(text: &str) -> Outcome {
@@ -144,7 +147,7 @@ fn measure(arch: &Arch) -> Outcome<Sizes> {
 }
 
 /// Prints a column an architecture; says where a program is over the budget, fails where it is over the ceiling.
-fn report(archs: &[&Arch]) -> Outcome {
+fn report(archs: &[&Arch], ceiling: u64) -> Outcome {
     let columns: Vec<Sizes> = archs.iter().map(|arch| measure(arch)).collect::<Outcome<_>>()?;
     let mut names: Vec<&String> = columns.iter().flat_map(|sizes| sizes.crates.keys()).collect();
     names.sort();
@@ -178,9 +181,9 @@ fn report(archs: &[&Arch]) -> Outcome {
                 arch.name, sizes.file
             );
         }
-        if sizes.file > CEILING {
+        if sizes.file > ceiling {
             return Err(format!(
-                "{}: {} bytes are more than {CEILING}, what is tolerated",
+                "{}: {} bytes are more than {ceiling}, what is tolerated",
                 arch.name, sizes.file
             ));
         }

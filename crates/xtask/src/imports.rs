@@ -19,6 +19,8 @@ pub struct Crate {
 
 /// For tables of a fixed size, messages between our own processes, and the image's records.
 const PURE: &[&str] = &["heapless", "postcard", "serde", "zerocopy"];
+/// The same, and what the feature `signatures` of the binary takes.
+const BINARY: &[&str] = &["heapless", "postcard", "serde", "zerocopy", "ed25519-compact"];
 const SYSTEM: &[&str] = &["rustix", "linux-raw-sys", "heapless"];
 
 const fn device(name: &'static str, imports: &'static [&'static str]) -> Crate {
@@ -42,10 +44,23 @@ pub static CRATES: &[Crate] = &[
     device("run", &["sys", "live", "engine", "update"]),
     device("supervise", &["sys", "text"]),
     device("init", &["sys", "text", "supervise"]),
-    device(
-        "skeg",
-        &["sys", "text", "db", "source", "compile", "live", "engine", "update", "run", "supervise", "init"],
-    ),
+    Crate {
+        name: "skeg",
+        imports: &[
+            "sys",
+            "text",
+            "db",
+            "source",
+            "compile",
+            "live",
+            "engine",
+            "update",
+            "run",
+            "supervise",
+            "init",
+        ],
+        device: Some(BINARY),
+    },
     host("mkimage", &["source", "compile", "db"]),
     host("xtask", &[]),
 ];
