@@ -68,12 +68,26 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
     let images = qemu::build_root(arch, Root::Small)?;
     let bench = Bench { arch, images, folder: target().join("qemu").join(arch.name) };
     bench.installs(all, &mut random)?;
+    bench.trials(&mut random)?;
     bench.kills(kills, &mut random)
 }
 
-/// An install that is recorded: on trial or not, and which `fsync` it leaves out.
+/// What is recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An install.
+    Install,
+    /// An install on trial.
+    OnTrial,
+    /// A boot that tries an image, until its `default` has begun to start.
+    Try,
+    /// The boot after one that did not come up, until it is up.
+    Back,
+}
+
+/// What is recorded, and which `fsync` it leaves out.
 struct Scenario {
-    trial: bool,
+    kind: Kind,
     without: u32,
     /// Whether ext4 itself needs that `fsync`: of the others the model in `tests/install_power.rs` shows the use.
     needed: bool,
@@ -84,13 +98,13 @@ const SYNCS: [u32; 2] = [5, 6];
 
 fn scenarios(all: bool) -> Vec<Scenario> {
     let mut list = Vec::new();
-    for (trial, syncs) in [false, true].into_iter().zip(SYNCS) {
-        list.push(Scenario { trial, without: 0, needed: false });
+    for (kind, syncs) in [Kind::Install, Kind::OnTrial].into_iter().zip(SYNCS) {
+        list.push(Scenario { kind, without: 0, needed: false });
         for without in 1..=syncs {
             // ext4 keeps names in order, in its journal; bytes, and the last name, are what it must be told to keep.
-            let needed = without == 1 || without == syncs || (trial && without == 3);
+            let needed = without == 1 || without == syncs || (kind == Kind::OnTrial && without == 3);
             if needed || all {
-                list.push(Scenario { trial, without, needed });
+                list.push(Scenario { kind, without, needed });
             }
         }
     }
@@ -99,15 +113,20 @@ fn scenarios(all: bool) -> Vec<Scenario> {
 
 impl Scenario {
     fn name(&self) -> String {
-        let trial = if self.trial { "install on trial" } else { "install" };
+        let what = match self.kind {
+            Kind::Install => "install",
+            Kind::OnTrial => "install on trial",
+            Kind::Try => "the boot that tries it",
+            Kind::Back => "the boot that goes back",
+        };
         match self.without {
-            0 => trial.to_owned(),
-            n => format!("{trial} without fsync {n}"),
+            0 => what.to_owned(),
+            n => format!("{what} without fsync {n}"),
         }
     }
 
     fn command(&self) -> String {
-        let trial = if self.trial { "--trial 600 " } else { "" };
+        let trial = if self.kind == Kind::OnTrial { "--trial 600 " } else { "" };
         format!("SKEG_FAULT=install:{}:nosync skeg-fault install {trial}/data/three.image", self.without)
     }
 }
@@ -129,14 +148,15 @@ struct Bench {
 }
 
 impl Bench {
-    fn image(&self, label: &str) -> Outcome<Vec<u8>> {
-        let file = qemu::define(&self.folder, label, Way::Good)?;
+    fn image(&self, label: &str, way: Way) -> Outcome<Vec<u8>> {
+        let file = qemu::define(&self.folder, label, way)?;
         std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))
     }
 
-    /// A data partition with three images in it, none of them installed.
-    fn partition(&self, name: &str) -> Outcome<PathBuf> {
-        let (one, two, three) = (self.image("one")?, self.image("two")?, self.image("three")?);
+    /// A data partition with three images in it, none of them installed. `way`: that of the third.
+    fn partition(&self, name: &str, way: Way) -> Outcome<PathBuf> {
+        let (one, two) = (self.image("one", Way::Good)?, self.image("two", Way::Good)?);
+        let three = self.image("three", way)?;
         let data = self.folder.join(name);
         let churn =
             b"#!/bin/sh\nwhile :; do for i in one two three; do skeg install /data/$i.image; done; done\n";
@@ -162,24 +182,64 @@ impl Bench {
     /// All installs, recorded, cut, checked, some booted.
     fn installs(&self, all: bool, random: &mut Random) -> Outcome {
         let start = Instant::now();
-        let data = self.partition("power.data")?;
-        let base = std::fs::read(&data).map_err(|e| format!("{}: {e}", data.display()))?;
+        let data = self.partition("power.data", Way::Good)?;
+        let base = read(&data)?;
         let (names, recorded, entries) = self.record(&data, scenarios(all))?;
-        println!(
-            "recorded {} installs, {} writes and flushes ({:.0} s)",
-            recorded.len(),
-            entries.len(),
-            start.elapsed().as_secs_f32()
-        );
-        let states = states::of(&entries, &recorded, all, random);
-        let file = self.folder.join("power.states");
-        states::write(&file, &base, &entries, &states)?;
-        let judged = self.check(&file, base.len(), &states, &names)?;
-        self.verdict(&recorded, &judged)?;
-        self.boot_some(&file, base.len(), &recorded, &judged)?;
-        let _ = std::fs::remove_file(&file);
-        println!("installs: {} power cuts looked at ({:.0} s)", states.len(), start.elapsed().as_secs_f32());
+        let cuts = self.look(&base, &recorded, &entries, &names, all, random)?;
+        println!("installs: {cuts} power cuts looked at ({:.0} s)", start.elapsed().as_secs_f32());
         Ok(())
+    }
+
+    /// The boot that tries an image which hangs, and the one after it.
+    fn trials(&self, random: &mut Random) -> Outcome {
+        let start = Instant::now();
+        let data = self.partition("trials.data", Way::Hangs)?;
+        let mut guest =
+            boot_test::small(self.arch, &self.images, &self.run(Drive::writable(data.clone()), ""))?;
+        let names = install_all(&mut guest, "--trial 600 ")?;
+        guest.type_line("poweroff")?;
+        guest.wait_end(LIMIT, |_| ())?;
+        let mut cuts = 0;
+        for (kind, end) in [(Kind::Try, "image three is starting"), (Kind::Back, UP)] {
+            let base = read(&data)?;
+            let (log, drive) = self.logged(&data)?;
+            let mut guest = self.boot(&self.run(drive, ""))?;
+            guest.wait_for(end, BOOT_LIMIT, |_| ())?;
+            let entries = log::read(&log)?;
+            guest.cut();
+            let scenario = Scenario { kind, without: 0, needed: false };
+            let recorded = [Recorded { scenario, from: 0, to: entries.len() }];
+            cuts += self.look(&base, &recorded, &entries, &names, true, random)?;
+        }
+        println!("trials: {cuts} power cuts looked at ({:.0} s)", start.elapsed().as_secs_f32());
+        Ok(())
+    }
+
+    /// A drive whose writes are recorded, and the record.
+    fn logged(&self, data: &Path) -> Outcome<(PathBuf, Drive)> {
+        let log = self.folder.join("power.log");
+        std::fs::write(&log, b"").map_err(|e| format!("{}: {e}", log.display()))?;
+        Ok((log.clone(), Drive { log: Some(log), ..Drive::writable(data.to_path_buf()) }))
+    }
+
+    /// Makes all power cuts of what was recorded, looks at each, boots some; how many there were.
+    fn look(
+        &self,
+        base: &[u8],
+        recorded: &[Recorded],
+        entries: &[Entry],
+        names: &[String; 3],
+        all: bool,
+        random: &mut Random,
+    ) -> Outcome<usize> {
+        let states = states::of(entries, recorded, all, random);
+        let file = self.folder.join("power.states");
+        states::write(&file, base, entries, &states)?;
+        let judged = self.check(&file, base.len(), &states, names)?;
+        verdict(recorded, &judged)?;
+        self.boot_some(&file, base.len(), recorded, &judged)?;
+        let _ = std::fs::remove_file(&file);
+        Ok(states.len())
     }
 
     /// One guest makes all of them: the names of the images, which entries belong to which, all entries.
@@ -188,17 +248,9 @@ impl Bench {
         data: &Path,
         scenarios: Vec<Scenario>,
     ) -> Outcome<([String; 3], Vec<Recorded>, Vec<Entry>)> {
-        let log = self.folder.join("power.log");
-        std::fs::write(&log, b"").map_err(|e| format!("{}: {e}", log.display()))?;
-        let drive = Drive { log: Some(log.clone()), ..Drive::writable(data.to_path_buf()) };
+        let (log, drive) = self.logged(data)?;
         let mut guest = boot_test::small(self.arch, &self.images, &self.run(drive, ""))?;
-        let mut names = [const { String::new() }; 3];
-        for (name, label) in names.iter_mut().zip(["one", "two", "three"]) {
-            guest.must(&format!("skeg install /data/{label}.image"), LIMIT)?;
-            let said = guest.must("readlink /data/current", LIMIT)?;
-            let found = said.iter().find(|line| line.starts_with("images/") && line.ends_with(".img"));
-            name.clone_from(found.ok_or_else(|| guest.complaint("no link"))?);
-        }
+        let names = install_all(&mut guest, "")?;
         let mut recorded = Vec::new();
         for scenario in scenarios {
             guest
@@ -227,31 +279,12 @@ impl Bench {
         Ok(judged)
     }
 
-    /// Whole installs must be faultless, those without a needed `fsync` must not.
-    fn verdict(&self, recorded: &[Recorded], judged: &[Judged]) -> Outcome {
-        let mut wrong = 0;
-        for (number, one) in recorded.iter().enumerate() {
-            let of: Vec<_> = judged.iter().filter(|judged| judged.recorded == number).collect();
-            let faults: Vec<_> = of.iter().filter_map(|judged| judged.fault.as_ref()).collect();
-            let new = of.iter().filter(|judged| judged.label == Some("three")).count();
-            let first = faults.first().map_or("", |fault| fault.as_str());
-            println!(
-                "{}: {} cuts, {new} show the new image, {} at fault {first}",
-                one.scenario.name(),
-                of.len(),
-                faults.len()
-            );
-            let (whole, needed) = (one.scenario.without == 0, one.scenario.needed);
-            if whole && !faults.is_empty() || needed && faults.is_empty() || new == 0 && whole {
-                wrong += 1;
-            }
-        }
-        if wrong == 0 { Ok(()) } else { Err(format!("{wrong} installs are not as they should be")) }
-    }
-
     /// Some states of the whole installs, as the data partition of a machine.
     fn boot_some(&self, file: &Path, size: usize, recorded: &[Recorded], judged: &[Judged]) -> Outcome {
-        for (number, _) in recorded.iter().enumerate().filter(|(_, one)| one.scenario.without == 0) {
+        let boots = |one: &Recorded| {
+            matches!(one.scenario.kind, Kind::Install | Kind::OnTrial) && one.scenario.without == 0
+        };
+        for (number, _) in recorded.iter().enumerate().filter(|(_, one)| boots(one)) {
             let of: Vec<_> =
                 judged.iter().enumerate().filter(|(_, judged)| judged.recorded == number).collect();
             for part in 0..BOOTS {
@@ -282,18 +315,19 @@ impl Bench {
             return Ok(());
         }
         let start = Instant::now();
-        let data = self.partition("kills.data")?;
+        let data = self.partition("kills.data", Way::Good)?;
         let run = || self.run(Drive::writable(data.clone()), "skeg.hook=/data/churn");
         let boot = Instant::now();
         let mut guest = self.boot(&run())?;
         guest.wait_for(UP, BOOT_LIMIT, |_| ())?;
         let quick = boot.elapsed();
+        guest.cut();
         let mut up = 0;
         for number in 1..=kills {
             // Half of the moments before it is up, half while it installs.
             let end =
                 Instant::now() + Duration::from_millis(random.next() % (2 * quick.as_millis() as u64).max(1));
-            guest = self.boot(&run())?;
+            let mut guest = self.boot(&run())?;
             let left = || end.saturating_duration_since(Instant::now());
             if guest.wait_for(UP, left(), |_| ()).is_ok() {
                 up += 1;
@@ -315,4 +349,43 @@ impl Bench {
         );
         Ok(())
     }
+}
+
+/// What is whole must be faultless, an install without a needed `fsync` must not be.
+fn verdict(recorded: &[Recorded], judged: &[Judged]) -> Outcome {
+    let mut wrong = 0;
+    for (number, one) in recorded.iter().enumerate() {
+        let of: Vec<_> = judged.iter().filter(|judged| judged.recorded == number).collect();
+        let faults: Vec<_> = of.iter().filter_map(|judged| judged.fault.as_ref()).collect();
+        let new = of.iter().filter(|judged| judged.label == Some("three")).count();
+        let first = faults.first().map_or("", |fault| fault.as_str());
+        println!(
+            "{}: {} cuts, {new} show the new image, {} at fault {first}",
+            one.scenario.name(),
+            of.len(),
+            faults.len()
+        );
+        let (whole, needed) = (one.scenario.without == 0, one.scenario.needed);
+        if whole && !faults.is_empty() || needed && faults.is_empty() || new == 0 && whole {
+            wrong += 1;
+        }
+    }
+    if wrong == 0 { Ok(()) } else { Err(format!("{wrong} of these are not as they should be")) }
+}
+
+/// The bytes of a file.
+fn read(file: &Path) -> Outcome<Vec<u8>> {
+    std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))
+}
+
+/// Installs the three images, the last one with these words; what a link to each says.
+fn install_all(guest: &mut Guest, last: &str) -> Outcome<[String; 3]> {
+    let mut names = [const { String::new() }; 3];
+    for ((name, label), words) in names.iter_mut().zip(["one", "two", "three"]).zip(["", "", last]) {
+        guest.must(&format!("skeg install {words}/data/{label}.image"), LIMIT)?;
+        let said = guest.must("readlink /data/current", LIMIT)?;
+        let found = said.iter().find(|line| line.starts_with("images/") && line.ends_with(".img"));
+        name.clone_from(found.ok_or_else(|| guest.complaint("no link"))?);
+    }
+    Ok(names)
 }

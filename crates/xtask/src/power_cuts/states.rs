@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 //! The partitions that power cuts leave, and what must be on each of them.
 
-use super::Recorded;
 use super::log::{Entry, Random, apply, cuts, half, writes};
+use super::{Kind, Recorded};
 use crate::command::Outcome;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -20,8 +20,8 @@ pub struct State {
     torn: Option<usize>,
     /// The command had ended.
     done: bool,
-    /// It was an install on trial.
-    trial: bool,
+    /// Of what.
+    kind: Kind,
 }
 
 /// All states of all installs. Of one that leaves an `fsync` out, prefixes do, where not `all` is asked for.
@@ -36,7 +36,7 @@ pub fn of(entries: &[Entry], recorded: &[Recorded], all: bool, random: &mut Rand
             some: cut.some.into_iter().map(|n| one.from + n).collect(),
             torn: cut.torn.map(|n| one.from + n),
             done: cut.done,
-            trial: one.scenario.trial,
+            kind: one.scenario.kind,
         }));
     }
     states
@@ -124,18 +124,27 @@ pub fn judge(number: usize, state: &State, lines: &[String], names: &[String; 3]
     let mut judged = Judged { recorded: state.recorded, label: None, fault: None };
     if let [current, "0", previous, "0", trial @ ..] = words.as_slice() {
         judged.label = label(current);
-        let marked = *trial == ["is", "'600'"];
-        let good = match (judged.label, label(previous)) {
-            // An older previous until the moment that current changes.
-            (Some("two"), Some("one" | "two")) => !state.done,
-            (Some("three"), Some("two")) => marked == state.trial,
-            _ => false,
-        };
-        if good && (marked || *trial == ["none"]) {
+        let (is, was) = (judged.label, label(previous));
+        if is_good(state, is, was, trial) {
             return judged;
         }
     }
     let when = if state.done { "after the end" } else { "on the way" };
     judged.fault = Some(format!("({when}: {line})"));
     judged
+}
+
+/// Whether an image, the one before it, and the mark of a trial may be left.
+fn is_good(state: &State, current: Option<&str>, previous: Option<&str>, mark: &[&str]) -> bool {
+    let new = matches!((current, previous), (Some("three"), Some("two")));
+    // An older previous until the moment that current changes.
+    let old = matches!((current, previous), (Some("two"), Some("one" | "two")));
+    let (none, fresh, tried) = (mark == ["none"], mark == ["is", "'600'"], mark == ["is", "'600", "tried'"]);
+    match state.kind {
+        Kind::Install => none && (new || old && !state.done),
+        Kind::OnTrial => new && fresh || old && !state.done && (none || fresh),
+        // Whatever hangs from now on: the next boot knows.
+        Kind::Try => new && (tried || fresh && !state.done),
+        Kind::Back => old && none || !state.done && tried && (new || old),
+    }
 }
