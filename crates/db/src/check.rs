@@ -34,7 +34,7 @@ pub enum Problem {
     Kind,
     /// A longrun without `run`.
     Run,
-    /// The hash is not that of the definition.
+    /// The hash is not that of the definition, or the seal not that of the record.
     Hash,
 }
 
@@ -72,7 +72,7 @@ pub fn structure(db: &Db<'_>) -> Outcome {
 /// Checks that each hash is that of its definition, and the identity that of the image.
 pub fn hashes(db: &Db<'_>) -> Outcome {
     for id in db.services() {
-        if crate::hash::definition(db, id) != db.service_hash(id) {
+        if !db.is_sound(id) || !db.is_whole(id) {
             return Err(Corrupt::Record(Section::Services, u32::from(id.0), Problem::Hash));
         }
     }
@@ -139,10 +139,10 @@ fn service(db: &Db<'_>, id: ServiceId, r: &ServiceRecord, next: &mut Next) -> Re
     if db.flags(id).0 & !Flags::ALL.0 != 0 {
         return Err(Problem::Flags);
     }
-    if r.reserved != [0; 7] {
+    if r.reserved != [0; 3] {
         return Err(Problem::Reserved);
     }
-    let counts = [r.n_up, r.n_down, r.n_wants, r.n_after, r.n_restart_with, r.n_producers];
+    let counts = r.counts();
     take(&mut next.edge, r.edges.get(), counts.iter().map(|n| usize::from(n.get())).sum())?;
     take(&mut next.file, r.files.get(), usize::from(r.n_files.get()))?;
     if next.file as usize > db.files.len() {

@@ -119,7 +119,7 @@ pub fn encode_edited(
         parts.bundle(bundle)?;
     }
     let longruns = services.iter().filter(|s| s.kind == Kind::Longrun).count();
-    seal(assemble(&parts, longruns, edits)?, services.len())
+    seal(assemble(&parts, longruns, edits)?, &mut parts.services)
 }
 
 fn order(services: &[NewService<'_>], bundles: &[NewBundle<'_>]) -> Result<(), EncodeError> {
@@ -330,18 +330,18 @@ fn assemble(parts: &Parts<'_>, longruns: usize, edits: u32) -> Result<Vec<u8>, E
     Ok(image)
 }
 
-/// Fills in what depends on everything else: hashes of definitions, checksums, identity, the header's checksum.
-fn seal(mut image: Vec<u8>, services: usize) -> Result<Vec<u8>, EncodeError> {
+/// Fills in what depends on everything else: hashes of definitions, seals, checksums, identity, the header's checksum.
+fn seal(mut image: Vec<u8>, services: &mut [ServiceRecord]) -> Result<Vec<u8>, EncodeError> {
     reseal_header(&mut image);
-    let view = Db::view(&image).map_err(|_| EncodeError::TooLarge)?;
-    let hashes: Vec<_> = view.services().map(|id| crate::hash::definition(&view, id)).collect();
-    let records = image.get_mut(layout::HEADER..layout::HEADER + services * layout::SERVICE);
-    if let Ok(records) = <[ServiceRecord]>::mut_from_bytes(records.unwrap_or_default()) {
-        for (record, hash) in records.iter_mut().zip(hashes) {
-            record.hash = hash;
-        }
+    let view = Db::glance(&image).map_err(|_| EncodeError::TooLarge)?;
+    for (id, record) in view.services().zip(services.iter_mut()) {
+        record.hash = crate::hash::definition(&view, id);
+        record.seal = U32::new(view.seal(id, record));
     }
-    let view = Db::view(&image).map_err(|_| EncodeError::TooLarge)?;
+    if let Some(place) = image.get_mut(layout::HEADER..layout::HEADER + size_of_val(services)) {
+        place.copy_from_slice(services.as_bytes());
+    }
+    let view = Db::glance(&image).map_err(|_| EncodeError::TooLarge)?;
     let identity = crate::hash::identity(&view);
     let sums = view.header.sections.map(|place| {
         let start = place.offset.get() as usize;

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// The first bytes: not text, and damaged by whatever converts line ends.
 pub const MAGIC: [u8; 8] = *b"\x89skeg\r\n\x1a";
 /// The version of this format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// How many sections there are: those of [`Section`](crate::Section), in that order.
 pub const SECTIONS: usize = 6;
 /// Bytes of a hash of a definition.
@@ -113,7 +113,16 @@ pub struct ServiceRecord {
     /// Bytes of its name.
     pub name_length: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 3],
+    /// A checksum of this record, its name and its edges, for who reads no more than that.
+    pub seal: U32,
+}
+
+impl ServiceRecord {
+    /// The lengths of its lists, in the order in which they lie.
+    pub const fn counts(&self) -> [U16; 6] {
+        [self.n_up, self.n_down, self.n_wants, self.n_after, self.n_restart_with, self.n_producers]
+    }
 }
 
 /// A bundle.
@@ -164,6 +173,9 @@ pub const BUNDLE: usize = 20;
 pub const FILE: usize = 20;
 /// Bytes of an edge.
 pub const EDGE: usize = 2;
+
+/// Bytes of a [`ServiceRecord`] before its seal.
+pub const SEALED: usize = core::mem::offset_of!(ServiceRecord, seal);
 
 const _: () = {
     assert!(size_of::<Header>() == HEADER);

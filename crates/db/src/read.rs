@@ -8,8 +8,8 @@ use crate::{
 };
 use crate::{MAX_BUNDLES, MAX_SERVICES};
 use core::ffi::CStr;
-use zerocopy::FromBytes;
 use zerocopy::little_endian::U16;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// An image: a view of its bytes.
 #[derive(Clone, Copy)]
@@ -29,9 +29,9 @@ const SECTIONS: [Section; layout::SECTIONS] =
     [Section::Services, Section::Bundles, Section::Edges, Section::Files, Section::Names, Section::Data];
 
 impl<'a> Db<'a> {
-    /// Looks at the header, the section table and every checksum: what a query needs.
+    /// Looks at the header, the section table and every checksum.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Corrupt> {
-        let db = Self::view(bytes)?;
+        let db = Self::glance(bytes)?;
         for (section, place) in SECTIONS.into_iter().zip(&db.header.sections) {
             let bytes = part(db.bytes, place).ok_or(Corrupt::Place(section))?;
             if sum(bytes) != place.checksum.get() {
@@ -52,13 +52,14 @@ impl<'a> Db<'a> {
 
     /// Looks at all but checksums and hashes: for who has just made these bytes.
     pub fn check_structure(bytes: &'a [u8]) -> Result<Self, Corrupt> {
-        let db = Self::view(bytes)?;
+        let db = Self::glance(bytes)?;
         crate::check::structure(&db)?;
         Ok(db)
     }
 
-    /// Header and section table alone.
-    pub(crate) fn view(bytes: &'a [u8]) -> Result<Self, Corrupt> {
+    /// Looks at the header and the section table alone: for a question about few services, each of which is asked whether
+    /// it [is sound](Self::is_sound) before it is believed.
+    pub fn glance(bytes: &'a [u8]) -> Result<Self, Corrupt> {
         let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| short(bytes))?;
         if header.magic != layout::MAGIC {
             return Err(Corrupt::Magic);
@@ -212,45 +213,69 @@ impl<'a> Db<'a> {
         })
     }
 
-    /// `skip` edges after the first of `id`, `count` of them.
-    fn list(&self, id: ServiceId, pick: impl Fn(&ServiceRecord) -> (usize, usize)) -> Ids<'a> {
-        let found = self.record(id).and_then(|r| {
-            let (skip, count) = pick(r);
-            let start = (r.edges.get() as usize).checked_add(skip)?;
-            self.edges.get(start..start.checked_add(count)?)
-        });
-        Ids { edges: found.unwrap_or_default(), limit: self.services.len() as u16 }
+    /// `count` numbers after the first `skip` of its edges.
+    fn edges(&self, first: u32, skip: usize, count: usize) -> &'a [U16] {
+        let start = (first as usize).checked_add(skip);
+        let end = start.and_then(|start| start.checked_add(count));
+        start.zip(end).and_then(|(start, end)| self.edges.get(start..end)).unwrap_or_default()
+    }
+
+    /// One of the six lists of a service.
+    fn list(&self, id: ServiceId, number: usize) -> Ids<'a> {
+        let (mut edges, mut skip): (&[U16], usize) = (&[], 0);
+        if let Some(r) = self.record(id) {
+            for (at, count) in r.counts().into_iter().enumerate() {
+                if at == number {
+                    edges = self.edges(r.edges.get(), skip, n(count));
+                    break;
+                }
+                skip += n(count);
+            }
+        }
+        Ids { edges, limit: self.services.len() as u16 }
     }
 
     /// `Up`: what it needs. `Down`: what needs it. Direct only, ascending.
     pub fn dependencies(&self, id: ServiceId, direction: Direction) -> Ids<'a> {
-        self.list(id, |r| match direction {
-            Direction::Up => (0, n(r.n_up)),
-            Direction::Down => (n(r.n_up), n(r.n_down)),
-        })
+        self.list(id, usize::from(direction == Direction::Down))
     }
 
     /// What it wants: pulled in and waited for, but its failure does not matter.
     pub fn wants(&self, id: ServiceId) -> Ids<'a> {
-        self.list(id, |r| (n(r.n_up) + n(r.n_down), n(r.n_wants)))
+        self.list(id, 2)
     }
 
     /// What it comes after if both are to start, without needing it (`after.d`, and `before.d` of the others).
     pub fn after(&self, id: ServiceId) -> Ids<'a> {
-        self.list(id, |r| (n(r.n_up) + n(r.n_down) + n(r.n_wants), n(r.n_after)))
+        self.list(id, 3)
     }
 
     /// The dependencies whose restart restarts it.
     pub fn restart_with(&self, id: ServiceId) -> Ids<'a> {
-        self.list(id, |r| (n(r.n_up) + n(r.n_down) + n(r.n_wants) + n(r.n_after), n(r.n_restart_with)))
+        self.list(id, 4)
     }
 
     /// The services that write into its standard input.
     pub fn producers(&self, id: ServiceId) -> Ids<'a> {
-        self.list(id, |r| {
-            let before = n(r.n_up) + n(r.n_down) + n(r.n_wants) + n(r.n_after) + n(r.n_restart_with);
-            (before, n(r.n_producers))
-        })
+        self.list(id, 5)
+    }
+
+    /// What [`ServiceRecord::seal`] must be.
+    pub(crate) fn seal(&self, id: ServiceId, record: &ServiceRecord) -> u32 {
+        let sealed = record.as_bytes().get(..layout::SEALED).unwrap_or_default();
+        let lists = self.edges(record.edges.get(), 0, record.counts().into_iter().map(n).sum()).as_bytes();
+        let all = sum(sealed) ^ sum(self.name(id)).rotate_left(16) ^ sum(lists).rotate_left(32);
+        (all ^ all >> 32) as u32
+    }
+
+    /// Whether its record, its name and its lists are those that were written: for who came by [`Self::glance`].
+    pub fn is_sound(&self, id: ServiceId) -> bool {
+        self.record(id).is_some_and(|r| r.seal.get() == self.seal(id, r))
+    }
+
+    /// Whether its definition is the one that was hashed, its files and scripts included.
+    pub fn is_whole(&self, id: ServiceId) -> bool {
+        crate::hash::definition(self, id) == self.service_hash(id)
     }
 
     /// The service that reads its standard output.
@@ -279,11 +304,9 @@ impl<'a> Db<'a> {
 
     /// The services of a bundle, flattened, ascending.
     pub fn bundle_contents(&self, id: BundleId) -> Ids<'a> {
-        let found = self.bundles.get(id.index()).and_then(|r| {
-            let start = r.contents.get() as usize;
-            self.edges.get(start..start.checked_add(r.n_contents.get() as usize)?)
-        });
-        Ids { edges: found.unwrap_or_default(), limit: self.services.len() as u16 }
+        let record = self.bundles.get(id.index());
+        let edges = record.map(|r| self.edges(r.contents.get(), 0, r.n_contents.get() as usize));
+        Ids { edges: edges.unwrap_or_default(), limit: self.services.len() as u16 }
     }
 
     /// The services that a name stands for: itself, or the bundle's contents.

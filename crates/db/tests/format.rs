@@ -66,7 +66,7 @@ fn the_tables_are_the_structures() {
         "timeout-down" timeout_down "files" files "edges" edges "hash" hash "n-files" n_files
         "consumer" consumer "n-up" n_up "n-down" n_down "n-wants" n_wants "n-after" n_after
         "n-restart-with" n_restart_with "n-producers" n_producers "name-length" name_length
-        "reserved" reserved);
+        "reserved" reserved "seal" seal);
     record!("## Bundles", BundleRecord, "name" name "contents" contents "n-contents" n_contents
         "flags" flags "name-length" name_length "reserved" reserved);
     record!("## Files", FileRecord, "path" path "data" data "length" length "mode" mode

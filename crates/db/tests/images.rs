@@ -102,7 +102,31 @@ fn every_flipped_bit_is_noticed_on_opening() {
         if let Ok(db) = Db::open(&image) {
             walk(&db);
         }
+        if let Ok(db) = Db::glance(&image) {
+            believes_only_what_was_written(&db);
+        }
         image[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+/// What a service says that is sound, and more if it is whole, is what the sample says of it.
+fn believes_only_what_was_written(db: &Db<'_>) {
+    let sample = sample();
+    let written = Db::open(&sample).unwrap();
+    for id in db.services().filter(|id| db.is_sound(*id)) {
+        let Some(Target::Service(other)) = written.lookup(db.name(id)) else { panic!("no such name") };
+        let facts = |db: &Db<'_>, id| {
+            let lists =
+                [db.dependencies(id, Direction::Up), db.dependencies(id, Direction::Down), db.wants(id)];
+            let lists = lists.map(|l| l.map(|s| s.index()).collect::<Vec<_>>());
+            (lists, db.flags(id), db.timeout(id, Direction::Up), db.timeout(id, Direction::Down))
+        };
+        assert_eq!(facts(db, id), facts(&written, other));
+        assert_eq!(id, other);
+        if db.is_whole(id) {
+            let words = |db: &Db<'_>| db.script(id, Script::Up).map(|w| w.as_bytes().to_vec());
+            assert_eq!(words(db), words(&written));
+        }
     }
 }
 

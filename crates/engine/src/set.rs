@@ -79,6 +79,16 @@ impl Set {
 
     /// Those in it, in order.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..self.len as u16).filter(|s| self.contains(*s))
+        let mut words = self.words.iter();
+        let (mut word, mut after) = (0, 0);
+        core::iter::from_fn(move || {
+            while word == 0 {
+                word = *words.next()?;
+                after += 32;
+            }
+            let bit = word.trailing_zeros();
+            word &= word - 1;
+            Some((after - 32 + bit) as u16)
+        })
     }
 }

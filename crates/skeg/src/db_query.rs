@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: ISC
 //! `s6-rc-db`: questions to an image. It is mapped, never parsed; the answer is one write.
+//!
+//! A question about a few services looks at these alone, each of which carries its own seal. Before anything else is
+//! believed, and before something is said not to be there, the checksums of the whole image are looked at.
 
 use crate::applet::{Applet, Call, USAGE};
 use crate::fault_words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{Corrupt, Db, Direction, Flags, Kind, ServiceId, Target};
+use engine::Set;
 use sys::Errno;
 
 /// The applets of this area.
@@ -89,16 +93,19 @@ fn answer(call: &Call, query: &Query) -> Result<(), u8> {
         }
     };
     let bytes = map(call, path)?;
-    let opened = if query.command == b"check" { Db::check(bytes) } else { Db::open(bytes) };
+    let opened = if query.command == b"check" { Db::check(bytes) } else { Db::glance(bytes) };
     let db = opened.map_err(|error| refuse_image(call, path, error))?;
-    let asked = Asked { call, query, db, out: Vec::with_capacity(512) };
+    let asked = Asked { call, query, path, db, sure: false, out: Vec::with_capacity(512) };
     asked.answer()
 }
 
 struct Asked<'a> {
     call: &'a Call,
     query: &'a Query,
+    path: &'a CStr,
     db: Db<'static>,
+    /// All checksums have been looked at.
+    sure: bool,
     out: Vec<u8>,
 }
 
@@ -119,20 +126,41 @@ impl Asked<'_> {
             .map_err(|e| self.call.failed("write to standard output", b"", e))
     }
 
+    /// Looks at all checksums, once.
+    fn make_sure(&mut self) -> Result<(), u8> {
+        if !self.sure {
+            Db::open(self.db.bytes()).map_err(|error| refuse_image(self.call, self.path, error))?;
+            self.sure = true;
+        }
+        Ok(())
+    }
+
+    /// Before anything that a service says is believed.
+    fn believe(&mut self, id: ServiceId) -> Result<(), u8> {
+        if self.db.is_sound(id) { Ok(()) } else { self.make_sure() }
+    }
+
     fn line(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
         self.out.push(b'\n');
     }
 
     /// A service's name, unless it is not to be shown.
-    fn show(&mut self, id: ServiceId) {
+    fn show(&mut self, id: ServiceId) -> Result<(), u8> {
+        self.believe(id)?;
         if !(self.query.hide_essential && self.db.flags(id).has(Flags::ESSENTIAL)) {
             self.line(self.db.name(id));
         }
+        Ok(())
     }
 
-    fn find(&self, name: &CStr) -> Result<Target, u8> {
-        self.db.lookup(name.to_bytes()).ok_or_else(|| {
+    fn find(&mut self, name: &CStr) -> Result<Target, u8> {
+        let found = self.db.lookup(name.to_bytes());
+        match found {
+            Some(Target::Service(id)) => self.believe(id)?,
+            Some(Target::Bundle(_)) | None => self.make_sure()?,
+        }
+        found.ok_or_else(|| {
             let services = self.db.services().map(|id| self.db.name(id));
             let all = services.chain(self.db.bundles().map(|id| self.db.bundle_name(id)));
             let near = text::near::nearest(name.to_bytes(), all);
@@ -157,7 +185,7 @@ impl Asked<'_> {
     }
 
     /// The first name, which must be an atomic service.
-    fn atomic(&self) -> Result<ServiceId, u8> {
+    fn atomic(&mut self) -> Result<ServiceId, u8> {
         let name = self.first();
         match self.find(name)? {
             Target::Service(id) => Ok(id),
@@ -166,6 +194,7 @@ impl Asked<'_> {
     }
 
     fn list(&mut self) -> Result<(), u8> {
+        self.make_sure()?;
         let (longruns, all) = (self.db.longruns(), self.db.len());
         let range = match self.first().to_bytes() {
             b"all" | b"services" => 0..all,
@@ -204,7 +233,8 @@ impl Asked<'_> {
     }
 
     fn timeout(&mut self) -> Result<(), u8> {
-        let timeout = self.db.timeout(self.atomic()?, self.query.direction);
+        let id = self.atomic()?;
+        let timeout = self.db.timeout(id, self.query.direction);
         self.line(text::Digits::decimal(u64::from(timeout)).as_bytes());
         Ok(())
     }
@@ -214,7 +244,7 @@ impl Asked<'_> {
         match self.find(name)? {
             Target::Bundle(id) => {
                 for service in self.db.bundle_contents(id) {
-                    self.show(service);
+                    self.show(service)?;
                 }
                 Ok(())
             }
@@ -224,30 +254,32 @@ impl Asked<'_> {
 
     /// The union over all names: of themselves, of what they need, or of all that.
     fn union(&mut self) -> Result<(), u8> {
-        let mut wanted = alloc::vec![false; self.db.len()];
+        let mut wanted = Set::new(self.db.len());
         let mut waiting: Vec<ServiceId> = Vec::new();
         let deeply = self.query.command == b"all-dependencies";
         for name in &self.query.names {
-            for id in self.db.atomics(self.find(name)?) {
+            let found = self.find(name)?;
+            for id in self.db.atomics(found) {
                 if self.query.command == b"dependencies" {
                     for other in self.db.dependencies(id, self.query.direction) {
-                        mark(&mut wanted, other);
+                        wanted.insert(other.index() as u16);
                     }
-                } else if mark(&mut wanted, id) && deeply {
+                } else if wanted.insert(id.index() as u16) && deeply {
                     waiting.push(id);
                 }
             }
         }
         while let Some(id) = waiting.pop() {
+            self.believe(id)?;
             for other in self.db.dependencies(id, self.query.direction) {
-                if mark(&mut wanted, other) {
+                if wanted.insert(other.index() as u16) {
                     waiting.push(other);
                 }
             }
         }
-        for id in self.db.services() {
-            if wanted.get(id.index()) == Some(&true) {
-                self.show(id);
+        for service in wanted.iter() {
+            if let Some(id) = self.db.service(usize::from(service)) {
+                self.show(id)?;
             }
         }
         Ok(())
@@ -258,6 +290,7 @@ impl Asked<'_> {
         if self.db.kind(id) == Kind::Oneshot {
             return Err(self.wrong_type(self.first(), b"oneshot"));
         }
+        self.make_sure()?;
         let mut waiting = alloc::vec![self.db.pipeline_end(id)];
         // Each service is the producer of at most one: none comes twice, or the image lies.
         let mut rounds = self.db.len();
@@ -278,6 +311,9 @@ impl Asked<'_> {
         if self.db.kind(id) == Kind::Longrun {
             return Err(self.wrong_type(self.first(), b"longrun"));
         }
+        if !self.db.is_whole(id) {
+            self.make_sure()?;
+        }
         if let Some(words) = self.db.script(id, self.query.direction) {
             self.out.extend_from_slice(words.as_bytes());
         }
@@ -285,15 +321,11 @@ impl Asked<'_> {
     }
 
     fn flags(&mut self) -> Result<(), u8> {
-        let flags = self.db.flags(self.atomic()?).0 & Flags::REFERENCE.0;
+        let id = self.atomic()?;
+        let flags = self.db.flags(id).0 & Flags::REFERENCE.0;
         let mut line = text::Line::<16>::new();
         line.hex(&flags.to_be_bytes());
         self.line(line.as_bytes());
         Ok(())
     }
-}
-
-/// Marks a service; whether it was not marked before.
-fn mark(marks: &mut [bool], id: ServiceId) -> bool {
-    marks.get_mut(id.index()).is_some_and(|m| !core::mem::replace(m, true))
 }

@@ -170,7 +170,7 @@ pub fn put_corrupt<const N: usize>(line: &mut text::Line<N>, error: Corrupt) {
         Corrupt::Version(v) => line
             .put(b"it has format version ")
             .num(u64::from(v))
-            .put(b", and this skeg knows version 1: compile it again"),
+            .put(b", and this skeg knows version 2: compile it again"),
         Corrupt::Header => line.put(b"its header is damaged"),
         Corrupt::Place(section) => line.put(b"its ").put(of(section)).put(b" lie outside of it"),
         Corrupt::Checksum(section) => line.put(b"its ").put(of(section)).put(b" are damaged"),

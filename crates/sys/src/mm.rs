@@ -24,9 +24,9 @@ impl MappedFile {
             return Ok(Self { start: NonNull::dangling(), len });
         }
         crate::fault::enter()?;
-        let flags = MapFlags::PRIVATE | MapFlags::POPULATE;
+        // Not populated at once: the kernel maps some pages around each that is touched, and a question touches few.
         // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
-        let start = unsafe { mmap(core::ptr::null_mut(), len, ProtFlags::READ, flags, fd, 0) }?;
+        let start = unsafe { mmap(core::ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, fd, 0) }?;
         Ok(Self { start: NonNull::new(start.cast()).ok_or(Errno::FAULT)?, len })
     }
 
