@@ -324,7 +324,8 @@ impl One<'_, '_> {
             self.faults.add(true, file, line, What::Crlf, b"", b"");
         } else if name.len() > db::MAX_NAME || name.iter().any(|b| matches!(b, 0 | b'/')) {
             self.faults.add(true, file, line, What::BadName, name, b"");
-        } else if list.names.iter().any(|n| n.name == name) {
+        } else if line != 0 && list.names.iter().any(|n| n.name == name) {
+            // A directory has no name twice.
             self.faults.add(false, file, line, What::Twice, name, b"");
         } else {
             list.names.push(Name { name: name.to_vec(), line });
