@@ -2,33 +2,45 @@
 //! The allocator of the offline applets: one growing arena, nothing is ever given back except by exit.
 //!
 //! The resident processes never allocate, so in them this is never called. A reallocation of the last block
-//! grows it in place, which is what a growing vector needs. Each chunk is a fresh anonymous mapping of
+//! grows it in place, which is what a growing vector needs. Each chunk but the first is a fresh anonymous mapping of
 //! at least [`CHUNK`] bytes. Single-threaded by construction: the program never makes a thread.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 /// Bytes of one mapping: large enough that the mappings are few, small enough for a 32 MB machine.
 const CHUNK: usize = 256 * 1024;
 
+/// Bytes of the first chunk, which lies beside the program's data: enough for a command that asks one question, and in a
+/// page that is in use anyway.
+const FIRST: usize = 1024;
+
 struct Arena {
     next: Cell<usize>,
     end: Cell<usize>,
+    first: UnsafeCell<[MaybeUninit<u8>; FIRST]>,
 }
 
 // SAFETY: the program has one thread; a vfork child runs while its parent is suspended and does not allocate.
 unsafe impl Sync for Arena {}
 
 #[global_allocator]
-static ARENA: Arena = Arena { next: Cell::new(0), end: Cell::new(0) };
+static ARENA: Arena =
+    Arena { next: Cell::new(0), end: Cell::new(0), first: UnsafeCell::new([MaybeUninit::uninit(); FIRST]) };
 
 impl Arena {
     fn take(&self, size: usize, align: usize) -> Option<usize> {
+        if self.end.get() == 0 {
+            let first = self.first.get().expose_provenance();
+            self.next.set(first);
+            self.end.set(first + FIRST);
+        }
         let start = self.next.get().checked_next_multiple_of(align)?;
         let end = start.checked_add(size)?;
-        if self.end.get() == 0 || end > self.end.get() {
+        if end > self.end.get() {
             return None;
         }
         self.next.set(end);
@@ -36,7 +48,8 @@ impl Arena {
     }
 }
 
-// SAFETY: `take` gives disjoint, aligned ranges of live anonymous mappings, which are never unmapped.
+// SAFETY: `take` gives disjoint, aligned ranges of `first`, which nothing else refers to, and of live anonymous mappings,
+// which are never unmapped.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if let Some(start) = self.take(layout.size(), layout.align()) {
