@@ -19,7 +19,7 @@ pub struct Opened {
     pub control: OwnedFd,
     /// The locked file.
     pub lock: OwnedFd,
-    /// The event directory was there before.
+    /// The event directory was there before. Listeners that are gone are taken away when the first event is told.
     pub had_listeners: bool,
 }
 
@@ -43,6 +43,8 @@ fn open_all(dir: BorrowedFd<'_>) -> core::result::Result<Opened, Fault> {
         Err(e) => return Err((What::Lock, e)),
     }
     let control = open_fifo(&supervise, c"control").map_err(|e| (What::MakeControl, e))?;
+    // One page takes 4096 commands; the kernel's own table of a pipe is made for sixteen.
+    let _ = fs::set_pipe_size(&control, 4096);
     Ok(Opened { control, lock, had_listeners: !is_new })
 }
 
@@ -65,12 +67,13 @@ fn open_supervise(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// Both ends of this FIFO, which is made where it is missing; non-blocking.
 pub fn open_fifo(dir: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
-    match fs::mkfifo(dir, name, 0o600) {
-        Ok(()) | Err(Errno::EXIST) => {}
+    let is_new = match fs::mkfifo(dir, name, 0o600) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
         Err(e) => return Err(e),
-    }
+    };
     let fifo = fs::open(dir, name, OFlags::RDWR | OFlags::NONBLOCK, 0)?;
-    if fs::FileType::from_raw_mode(fs::fstat(&fifo)?.st_mode) == fs::FileType::Fifo {
+    if is_new || fs::FileType::from_raw_mode(fs::fstat(&fifo)?.st_mode) == fs::FileType::Fifo {
         Ok(fifo)
     } else {
         Err(Errno::EXIST)

@@ -189,9 +189,6 @@ impl Supervisor {
         let dir = fs::open_dir(CWD, path).map_err(|e| (What::OpenService, e))?;
         let opened = files::open(sys::AsFd::as_fd(&dir))?;
         let fd = sys::AsFd::as_fd(&dir);
-        if opened.had_listeners {
-            let _ = sys::fifodir::clean(fd, c"event");
-        }
         files::truncate_tally(fd).map_err(|e| (What::WriteTally, e))?;
         let mut core = Core::new(now, !files::has(fd, c"down"));
         if !opened.had_listeners {

@@ -56,6 +56,8 @@ pub struct Supervisor {
     pub(crate) keeper: Option<OwnedFd>,
     epoll: Epoll,
     signals: OwnedFd,
+    /// Where what comes through control FIFOs goes once more, to be thrown away.
+    drain: Option<(OwnedFd, OwnedFd)>,
     rescan: u32,
     pub(crate) next_scan: Option<Tick>,
     pub(crate) scan_failed: bool,
@@ -88,6 +90,7 @@ impl Supervisor {
             header,
             epoll,
             signals,
+            drain: sys::fs::pipe(sys::fs::PipeFlags::NONBLOCK).ok(),
             next_scan,
             table: parts.table,
             fds: parts.fds,
@@ -344,6 +347,7 @@ impl Supervisor {
             }
         }
         for (kind, fd) in (kind..).zip(fds) {
+            let fd = sys::fs::dup(&fd, sys::spawn::HIGH).unwrap_or(fd);
             let _ = self.fds.put(keep::place(index, kind), fd);
         }
     }
@@ -376,7 +380,13 @@ impl Supervisor {
         let Some(slot) = self.table.slot(index) else { return };
         loop {
             let Some(fd) = self.fd(index, CONTROL) else { return };
+            // A pipe keeps the page that was read last for the next write, unless another pipe has it too: 4 KiB of each
+            // service that ever got a command.
+            let shared = self.drain.as_ref().filter(|(_, to)| sys::fs::tee(fd, to).is_ok());
             let read = sys::mm::read_shared(fd, &slot.control).unwrap_or(0);
+            if let Some((drain, _)) = shared {
+                let _ = sys::fs::read(drain, &mut [0; 64]);
+            }
             self.obey(index, slot);
             if read < slot.control.len() {
                 return;

@@ -54,21 +54,13 @@ fn own(dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
 /// Writes these bytes to each listener of an event directory; those that are gone are taken away. A listener that has
 /// no room misses them, as the convention says.
 pub fn notify(dir: impl AsFd, path: &CStr, bytes: &[u8]) -> Result<()> {
-    each_listener(dir, path, |fifo| fs::write(fifo, bytes).map(|_| ()))
-}
-
-/// Takes away the listeners that are gone.
-pub fn clean(dir: impl AsFd, path: &CStr) -> Result<()> {
-    each_listener(dir, path, |_| Ok(()))
-}
-
-fn each_listener(dir: impl AsFd, path: &CStr, mut each: impl FnMut(&OwnedFd) -> Result<()>) -> Result<()> {
     let events = fs::open_dir(dir, path)?;
     fs::for_each_entry(&events, |name, _, _| -> Result<()> {
         if !is_listener(name) {
             return Ok(());
         }
-        let told = fs::open(&events, name, OFlags::WRONLY | OFlags::NONBLOCK, 0).and_then(|fifo| each(&fifo));
+        let fifo = fs::open(&events, name, OFlags::WRONLY | OFlags::NONBLOCK, 0);
+        let told = fifo.and_then(|fifo| fs::write(fifo, bytes).map(|_| ()));
         if matches!(told, Err(Errno::NXIO | Errno::PIPE)) {
             let _ = fs::unlink(&events, name);
         }
@@ -167,7 +159,7 @@ mod tests {
         let gone = CBuf::<256>::from_pieces(&[base.as_bytes(), b"/ftrig1:@400000000000000000000000:aaaaaa"])
             .unwrap();
         fs::mkfifo(crate::CWD, &gone, 0o622).unwrap();
-        clean(crate::CWD, &base).unwrap();
+        notify(crate::CWD, &base, b"d").unwrap();
         assert_eq!(fs::lstat(crate::CWD, &gone).map(|_| ()), Err(Errno::NOENT));
         drop((a, b));
         fs::unlink(crate::CWD, &base).unwrap_err();

@@ -226,6 +226,17 @@ pub fn pipe(flags: rustix::pipe::PipeFlags) -> Result<(OwnedFd, OwnedFd)> {
 
 pub use rustix::pipe::PipeFlags;
 
+/// The first 64 bytes of a pipe into another one as well; how many. `EAGAIN` where there is none, or no room.
+pub fn tee(from: impl AsFd, to: impl AsFd) -> Result<usize> {
+    call!(rustix::pipe::tee(from, to, 64, rustix::pipe::SpliceFlags::NONBLOCK))
+}
+
+/// How many bytes a pipe can hold at least; a page is the least.
+#[doc(alias = "F_SETPIPE_SZ")]
+pub fn set_pipe_size(pipe: impl AsFd, bytes: usize) -> Result<()> {
+    call!(rustix::pipe::fcntl_setpipe_size(pipe, bytes)).map(|_| ())
+}
+
 /// A second descriptor for the same open file, close-on-exec, with the lowest free number from `at_least` on.
 #[doc(alias = "F_DUPFD_CLOEXEC")]
 pub fn dup(fd: impl AsFd, at_least: i32) -> Result<OwnedFd> {

@@ -2,12 +2,13 @@
 //! Starting programs: exec, and a fork that never copies the parent's memory.
 //!
 //! [`spawn`] is clone(2) with `CLONE_VM | CLONE_VFORK`: the child borrows the parent's memory until its exec,
-//! while the parent waits. With [`Spawn::record_pid`] the kernel itself stores the child's id (which may lie in shared
+//! while the parent waits. It borrows the table of descriptors, too (`CLONE_FILES`), and takes of it only the lowest ones: a
+//! copy of thousands, which each new process would carry along for as long as it lives, is never made. With [`Spawn::record_pid`] the kernel itself stores the child's id (which may lie in shared
 //! memory) before the child runs: whoever kills the parent at any moment still finds it there.
 #![allow(unsafe_code)]
 
 use crate::signal::Set;
-use crate::{AsRawFd, BorrowedFd, Errno, Result, raw};
+use crate::{AsRawFd, BorrowedFd, Errno, OwnedFd, Result, raw};
 use core::ffi::{CStr, c_void};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -109,6 +110,11 @@ pub struct Spawn<'a> {
 /// Descriptors that a spawn sets, at the most.
 pub const MAX_FDS: usize = 8;
 
+/// Descriptors that a process keeps for long should have this number or a higher one, so that those which a new process
+/// is given stand low and its table stays small: the kernel keeps this many in place, and allocates a table for more.
+/// What this process was started with and is not close-on-exec goes on to its children if it stands below.
+pub const HIGH: i32 = 64;
+
 /// Bytes of the child's stack until its exec: its frames are shallow; a debug build needs about 4 KiB.
 const STACK: usize = 16 * 1024;
 
@@ -117,6 +123,8 @@ struct Stack([MaybeUninit<u8>; STACK]);
 
 struct Child<'a> {
     what: &'a Spawn<'a>,
+    /// The descriptors of `what`, by their numbers or those of copies that stand low.
+    from: [i32; MAX_FDS],
     lock: Option<i32>,
     failed: Errno,
     has_failed: bool,
@@ -144,13 +152,23 @@ pub fn fork() -> Result<Option<u32>> {
 }
 
 fn start(what: &Spawn<'_>, lock: Option<i32>) -> Result<u32> {
-    use raw::nr::{CLONE_NEWPID, CLONE_PARENT_SETTID, CLONE_VFORK, CLONE_VM, SIGCHLD};
+    use raw::nr::{CLONE_FILES, CLONE_NEWPID, CLONE_PARENT_SETTID, CLONE_VFORK, CLONE_VM, SIGCHLD};
     if what.fds.len() > MAX_FDS {
         return Err(Errno::TOOBIG);
     }
     let mut stack = MaybeUninit::<Stack>::uninit();
-    let mut child = Child { what, lock, failed: Errno::INVAL, has_failed: false };
-    let mut flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+    let mut child = Child { what, from: [-1; MAX_FDS], lock, failed: Errno::INVAL, has_failed: false };
+    let mut copies = heapless::Vec::<OwnedFd, MAX_FDS>::new();
+    for ((fd, _), place) in what.fds.iter().zip(&mut child.from) {
+        *place = fd.as_raw_fd();
+        if *place >= HIGH
+            && let Ok(copy) = crate::fs::dup(fd, 3)
+        {
+            *place = copy.as_raw_fd();
+            let _ = copies.push(copy);
+        }
+    }
+    let mut flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD;
     let mut record = ptr::null_mut();
     if let Some(place) = what.record_pid {
         flags |= CLONE_PARENT_SETTID;
@@ -191,7 +209,7 @@ unsafe extern "C" fn in_child(argument: *mut c_void) -> ! {
     let child: *mut Child<'_> = argument.cast();
     // SAFETY: `spawn` passed its own `Child`, which lives while the parent waits; nobody else touches it now.
     let child = unsafe { &mut *child };
-    child.failed = match prepare(child.what, child.lock) {
+    child.failed = match prepare(child) {
         Ok(()) => exec(child.what.path, child.what.arguments, child.what.environment),
         Err(errno) => errno,
     };
@@ -203,25 +221,26 @@ unsafe extern "C" fn in_child(argument: *mut c_void) -> ! {
 }
 
 /// Session, directory, descriptors, limits, signals of the child.
-fn prepare(what: &Spawn<'_>, lock: Option<i32>) -> Result<()> {
+fn prepare(child: &Child<'_>) -> Result<()> {
+    let Child { what, from, lock, .. } = child;
     if what.session {
         crate::process::setsid()?;
     }
     if let Some(directory) = what.directory {
         crate::fs::fchdir(directory)?;
     }
+    own_table(from.iter().fold(HIGH, |end, number| end.max(*number + 1)))?;
     // First all out of the way, above each target (most are), then each to its place: no order of targets can hurt.
     let above = what.fds.iter().map(|(_, to)| to + 1).max().unwrap_or(0).max(3);
     let mut moved = [-1i32; MAX_FDS];
-    for ((from, _), place) in what.fds.iter().zip(&mut moved) {
-        let number = crate::AsRawFd::as_raw_fd(from);
-        *place = if number >= above { number } else { duplicate(*from, above)? };
+    for ((_, number), place) in what.fds.iter().zip(from).zip(&mut moved) {
+        *place = if *number >= above { *number } else { duplicate(*number, above)? };
     }
     for ((_, to), from) in what.fds.iter().zip(moved) {
         place_at(from, *to)?;
     }
     if let Some(lock) = lock {
-        take_lock(what, lock, &moved)?;
+        take_lock(what, *lock, from, &moved)?;
     }
     if let Some(limit) = what.open_files {
         crate::process::set_limit(Resource::Nofile, limit)?;
@@ -230,14 +249,32 @@ fn prepare(what: &Spawn<'_>, lock: Option<i32>) -> Result<()> {
     crate::signal::set_mask(what.mask).map(|_| ())
 }
 
+/// From here on the child has a table of its own, which holds what stood below `end` in the parent's.
+fn own_table(end: i32) -> Result<()> {
+    use raw::nr::{__NR_close_range, __NR_unshare, CLONE_FILES};
+    /// Source: linux/close_range.h.
+    const CLOSE_RANGE_UNSHARE: usize = 1 << 1;
+    crate::fault::enter()?;
+    // SAFETY: closes descriptors in the child's new table only; the child uses none of those that it does not keep.
+    let done = unsafe {
+        raw::syscall6(__NR_close_range, end as usize, u32::MAX as usize, CLOSE_RANGE_UNSHARE, 0, 0, 0)
+    };
+    if done.is_err() {
+        // Linux before 5.9: all are copied, and close-on-exec ends them.
+        // SAFETY: only takes a copy of the table.
+        unsafe { raw::syscall6(__NR_unshare, CLONE_FILES as usize, 0, 0, 0, 0, 0) }?;
+    }
+    Ok(())
+}
+
 /// A POSIX lock is lost when its process closes any descriptor of the file, and exec closes the ones that led here: they
 /// are closed before.
-fn take_lock(what: &Spawn<'_>, lock: i32, moved: &[i32]) -> Result<()> {
-    for ((from, to), copy) in what.fds.iter().zip(moved) {
+fn take_lock(what: &Spawn<'_>, lock: i32, from: &[i32], moved: &[i32]) -> Result<()> {
+    for (((_, to), from), copy) in what.fds.iter().zip(from).zip(moved) {
         let is_target = |number| what.fds.iter().any(|(_, to)| *to == number);
-        for number in [*copy, from.as_raw_fd()] {
+        for number in [*copy, *from] {
             if *to == lock && !is_target(number) {
-                // SAFETY: the child's descriptor table is its own (no CLONE_FILES), and after this it only execs.
+                // SAFETY: the child's descriptor table is its own (`own_table`), and after this it only execs.
                 let _ = unsafe { raw::syscall6(raw::nr::__NR_close, number as usize, 0, 0, 0, 0, 0) };
             }
         }
@@ -249,15 +286,17 @@ fn take_lock(what: &Spawn<'_>, lock: i32, moved: &[i32]) -> Result<()> {
     })
 }
 
-fn duplicate(fd: BorrowedFd<'_>, at_least: i32) -> Result<i32> {
+fn duplicate(number: i32, at_least: i32) -> Result<i32> {
     use crate::IntoRawFd;
+    // SAFETY: open in the child's own table, and nothing in it is closed before this returns.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
     crate::fs::dup(fd, at_least).map(IntoRawFd::into_raw_fd)
 }
 
 /// dup3(2) without close-on-exec.
 fn place_at(from: i32, to: i32) -> Result<()> {
     crate::fault::enter()?;
-    // SAFETY: the child's descriptor table is its own (no CLONE_FILES), and after this it only execs.
+    // SAFETY: the child's descriptor table is its own (`own_table`), and after this it only execs.
     unsafe { raw::syscall6(raw::nr::__NR_dup3, from as usize, to as usize, 0, 0, 0, 0) }?;
     Ok(())
 }
