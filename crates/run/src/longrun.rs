@@ -106,7 +106,7 @@ const UNREAD: &CStr = c"event/.unread";
 /// Takes away the listeners of commands that were killed.
 pub(crate) fn forget_listeners(service: BorrowedFd<'_>) {
     let _ = fs::unlink(service, UNREAD);
-    let _ = sys::fifodir::clean(service, c"event");
+    let _ = sys::fifodir::notify(service, c"event", b"");
 }
 
 /// A FIFO in the service's event directory. Dropping it takes it away.
