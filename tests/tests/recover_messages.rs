@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: ISC
+//! What `skeg recover` says: what it has done, or why nothing can be done and what to do about it. That it does it is shown by
+//! `update_kill`.
+
+use harness::fault::{self, Fault};
+use harness::tree::Scanner;
+use harness::{Done, Scratch, Suite};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+
+struct World {
+    scratch: Scratch,
+    scanner: Scanner,
+}
+
+impl World {
+    /// Two images that differ in a script and in a service.
+    fn new() -> Self {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        for (tree, names) in [("a", &["web", "old"][..]), ("b", &["web", "new"])] {
+            for name in names {
+                scratch.file(format!("{tree}/{name}/type"), "longrun\n");
+                scratch.file(format!("{tree}/{name}/run"), format!("#!/bin/sh\n# {tree}\nexec sleep 1000\n"));
+            }
+            scratch.run(&skeg, "s6-rc-compile", &[&format!("{tree}.img"), tree]).expect(0);
+        }
+        let scanner = Scanner::start(&scratch, &skeg);
+        Self { scratch, scanner }
+    }
+
+    fn up() -> Self {
+        let world = Self::new();
+        world.run("s6-rc-init", &["-c", &world.text("a.img"), &world.text("scan")]).expect(0);
+        world.run("s6-rc", &["-u", "change", "web", "old"]).expect(0);
+        world
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.scratch.text(name)
+    }
+
+    fn run(&self, applet: &str, words: &[&str]) -> Done {
+        self.scratch.run(&Suite::skeg(), applet, &[&["-l", &self.text("live")], words].concat())
+    }
+
+    /// The command with a kill at call n; whether it was.
+    fn killed(&self, applet: &str, words: &[&str], n: u32) -> bool {
+        let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        let done = fault::strike(&self.scratch, &Suite::skeg_fault(), applet, &words, n, Fault::Kill);
+        assert!(matches!(done.code, 0 | 137), "{applet} at call {n}: {done:?}");
+        done.code == 137
+    }
+
+    /// Kills an update at one call after the other until the condition holds; the call.
+    fn cut_short(&self, image: &str, condition: impl Fn(&Self) -> bool) {
+        let (live, image) = (self.text("live"), self.text(image));
+        for n in 1.. {
+            assert!(self.killed("apply", &["-l", &live, &image], n), "the update came to its end");
+            if condition(self) {
+                return;
+            }
+        }
+    }
+
+    fn journal(&self) -> bool {
+        self.scratch.at("live:sv/journal").exists()
+    }
+
+    fn new_is_in_force(&self) -> bool {
+        std::fs::read(self.scratch.at("live/image")).ok() == std::fs::read(self.scratch.at("b.img")).ok()
+    }
+
+    /// What it says, with LIVE for the path.
+    fn recover(&self, options: &[&str], code: i32) -> String {
+        let done = self.run("recover", options).expect(code);
+        assert_eq!(done.out, "");
+        done.err.replace(&self.text("live"), "LIVE")
+    }
+}
+
+const NOTHING: &str = "";
+
+#[test]
+fn an_update_is_undone_or_completed_and_it_says_which() {
+    let world = World::up();
+    assert_eq!(world.recover(&[], 0), NOTHING);
+    world.cut_short("b.img", World::journal);
+    assert_eq!(world.recover(&[], 0), "recover: LIVE: an update that was cut short has been undone\n");
+    assert_eq!(world.recover(&[], 0), NOTHING);
+    world.cut_short("b.img", World::new_is_in_force);
+    assert_eq!(world.recover(&[], 0), "recover: LIVE: an update that was cut short has been completed\n");
+    assert_eq!(world.recover(&[], 0), NOTHING);
+    world.cut_short("a.img", World::journal);
+    assert_eq!(world.recover(&["-v", "0"], 0), NOTHING);
+    assert!(!world.journal());
+}
+
+#[test]
+fn another_command_says_what_it_has_finished_before_its_own_work() {
+    let world = World::up();
+    world.cut_short("b.img", World::journal);
+    let said =
+        world.run("s6-rc", &["-d", "change", "old"]).expect(0).err.replace(&world.text("live"), "LIVE");
+    assert_eq!(said, "s6-rc: LIVE: an update that was cut short has been undone\n");
+}
+
+#[test]
+fn an_init_is_undone_or_completed_and_it_says_which() {
+    let world = World::new();
+    let mut said = BTreeSet::new();
+    let (image, scan, live) = (world.text("a.img"), world.text("scan"), world.text("live"));
+    for n in 1.. {
+        if !world.killed("s6-rc-init", &["-c", &image, "-l", &live, &scan], n) {
+            break;
+        }
+        let again = if world.scratch.at("live:sv").exists() { world.recover(&[], 0) } else { String::new() };
+        let done = again.contains("completed");
+        said.insert(again);
+        if done {
+            break;
+        }
+    }
+    let expected = [
+        NOTHING,
+        "recover: LIVE: an init that was cut short has been completed\n",
+        "recover: LIVE: an init that was cut short has been undone\n",
+    ];
+    assert_eq!(said.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_restart_is_completed_and_it_says_so() {
+    let world = World::up();
+    let live = world.text("live");
+    let journal = (1..).find(|n| {
+        assert!(world.killed("restart", &["-l", &live, "web"], *n), "the restart came to its end");
+        world.journal()
+    });
+    assert!(journal.is_some());
+    assert_eq!(world.recover(&[], 0), "recover: LIVE: a change that was cut short has been completed\n");
+}
+
+#[test]
+fn what_can_not_be_finished_is_told_with_its_reason() {
+    let mut world = World::up();
+    world.cut_short("b.img", World::new_is_in_force);
+    assert!(world.scanner.stop(Signal::TERM));
+    let said = world.recover(&[], 111);
+    assert_eq!(said, "recover: no s6-svscan runs on the scan directory of LIVE: start it, then try again\n");
+    let image = world.scratch.at("live/image");
+    std::fs::remove_file(&image).unwrap();
+    std::fs::write(&image, "no image").unwrap();
+    let said = world.recover(&[], 4);
+    assert_eq!(said, "recover: LIVE/image is corrupt: an unfinished command can't be finished\n");
+    std::fs::write(world.scratch.at("live:sv/journal"), "no journal").unwrap();
+    let said = world.recover(&[], 4);
+    assert_eq!(said, "recover: LIVE:sv/journal can't be understood: another version of skeg wrote it\n");
+    std::fs::remove_dir_all(world.scratch.at("live:sv")).unwrap();
+    assert_eq!(world.recover(&[], 111), "recover: no live directory at LIVE: s6-rc-init makes one\n");
+}
