@@ -131,7 +131,7 @@ const GREETING: &str = "skeg router: ";
 
 /// QEMU ends by itself, well, and these things have been said.
 fn ends_well(guest: &mut Guest, texts: &[&str]) -> Outcome<String> {
-    match guest.wait_end(LIMIT, |_| ())? {
+    match guest.wait_end(BOOT_LIMIT, |_| ())? {
         0 => has_said(guest, texts).map(|()| String::new()),
         code => Err(guest.complaint(&format!("QEMU ended with {code}"))),
     }

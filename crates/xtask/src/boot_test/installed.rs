@@ -156,7 +156,7 @@ pub fn trials(arch: &Arch, images: &Images) -> Outcome<String> {
     guest.must("test ! -e /data/trial", LIMIT)?;
 
     // The same, and its time is over.
-    install(&mut guest, "--trial 8 /data/hangs.image")?;
+    install(&mut guest, "--trial 15 /data/hangs.image")?;
     let mut guest = boot("")?;
     ends_well(
         &mut guest,
