@@ -28,6 +28,11 @@ pub const ENOMEM: i32 = 12;
 /// Too many open files.
 pub const EMFILE: i32 = 24;
 
+/// The word for a fault in `SKEG_FAULT`.
+pub fn action(fault: Fault) -> String {
+    fault.action()
+}
+
 impl Fault {
     fn action(self) -> String {
         match self {

@@ -4,13 +4,16 @@
 //! Used by `s6-rc-init` and by the boot. It can be called again at any time: a live directory of the same image that is
 //! supervised is left as it is, an init that was cut short is finished or undone first.
 
+use crate::longrun::forget_listeners;
 use crate::note::RunError;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use engine::Image;
 use live::journal::Journal;
 use live::tree::{self, Sent};
-use live::{Generation, Id, ImageSource, LiveError, Locked, Names, Notes, ScanDir, Supervisor, Wait};
+use live::{
+    Generation, Id, ImageSource, LiveError, Locked, Names, Notes, ScanDir, ServiceDir, Supervisor, Wait,
+};
 use sys::event::{PollFd, PollFlags, poll};
 use sys::fs::{self, OFlags};
 use sys::time::{Millis, Tai64n, monotonic};
@@ -105,7 +108,7 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
         (Some(Journal::Init(_)), Some(number)) => {
             let generation = Generation::open(locked.place(), number)?;
             if generation.states(false)?.header().hash == image.db().hash() {
-                return raise(image, &locked, &generation, &scandir, plan.deadline).map(|()| Made::New);
+                return resume(image, &locked, &generation, &scandir, plan.deadline).map(|()| Made::New);
             }
             clear(&locked, &scandir)?;
         }
@@ -223,8 +226,22 @@ fn drop_listening(sv: BorrowedFd<'_>, pending: &mut Vec<Id>) {
     pending.retain(|id| !is_listening(sv, *id));
 }
 
+/// Goes on with an init that was cut short after its commit: what that one listened with goes first.
+pub(crate) fn resume(
+    image: &Image<'_>,
+    locked: &Locked,
+    generation: &Generation,
+    scandir: &ScanDir,
+    deadline: Option<Millis>,
+) -> Result<(), InitError> {
+    for id in all(&Names::read(generation, image.db())?) {
+        forget_listeners(ServiceDir::open(locked.sv(), id)?.dir());
+    }
+    raise(image, locked, generation, scandir, deadline)
+}
+
 /// Adds the scan directory's entries, has them scanned, waits for the supervisors, and ends the journal.
-pub(crate) fn raise(
+fn raise(
     image: &Image<'_>,
     locked: &Locked,
     generation: &Generation,

@@ -116,7 +116,7 @@ fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, Re
             let live = locked.live()?;
             let image = image_of(&live)?;
             let scandir = live.scandir()?;
-            init::raise(&image, live.locked(), live.generation(), &scandir, deadline)?;
+            init::resume(&image, live.locked(), live.generation(), &scandir, deadline)?;
             Ok(Recovered::InitDone)
         }
     }
@@ -216,10 +216,13 @@ pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(
         let directory = ServiceDir::open(live.locked().sv(), id)?;
         let up = tree::Status::read(directory.dir()).is_ok_and(|status| is_up(&status, state));
         let settled = if up { State::UP } else { State::DOWN };
-        match write {
-            true => live.states_mut().set(service, settled)?,
-            false => live.states_mut().note(service, settled),
+        if !write {
+            live.states_mut().note(service, settled);
+            continue;
         }
+        forget_listeners(directory.dir());
+        down_file(&directory, !up)?;
+        live.states_mut().set(service, settled)?;
     }
     Ok(())
 }
@@ -236,14 +239,19 @@ const fn is_up(status: &tree::Status, recorded: State) -> bool {
 fn longrun_state(directory: &ServiceDir, wanted: bool) -> Result<State, LiveError> {
     // Not supervised yet: it is new, and down.
     let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(State::DOWN) };
-    let up = status.wanted_up && !wanted;
-    let made = if status.wanted_up {
-        fs::unlink(directory.dir(), c"down")
-    } else {
+    down_file(directory, !status.wanted_up)?;
+    Ok(if status.wanted_up && !wanted { State::UP } else { State::DOWN })
+}
+
+/// Makes the `down` file of a longrun, or takes it away.
+fn down_file(directory: &ServiceDir, down: bool) -> Result<(), LiveError> {
+    let made = if down {
         fs::mknod(directory.dir(), c"down", fs::FileType::RegularFile, 0o644, 0)
+    } else {
+        fs::unlink(directory.dir(), c"down")
     };
     match made {
-        Ok(()) | Err(Errno::NOENT | Errno::EXIST) => Ok(if up { State::UP } else { State::DOWN }),
+        Ok(()) | Err(Errno::NOENT | Errno::EXIST) => Ok(()),
         Err(e) => Err(LiveError::Sys(live::Op::Write, live::What::ServiceDir, e)),
     }
 }

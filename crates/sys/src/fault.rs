@@ -14,6 +14,9 @@
 //! - `count` (with N = 0): nothing fails, and the number of calls is appended as a line to the file that
 //!   `SKEG_FAULT_OUT` names when the process exits.
 //!
+//! Where `SKEG_FAULT_GATE` names a file, calls are counted only while that is there, and a kill takes it away: so one call of a
+//! resident process can be chosen among those of a moment, and the process that takes its place is spared.
+//!
 //! What a test enumerates: one run with `count`, then one for each N in `1..=count`. Anything else in the variable arms
 //! nothing. The variable stays in the environment, so a child that is skeg too is armed for its own applet's name.
 //!
@@ -207,8 +210,18 @@ mod armed {
         ACTION.store(plan.map_or(0, |(_, action)| action.code()), Relaxed);
     }
 
+    /// The gate, if there is one.
+    fn gate() -> Option<&'static CStr> {
+        crate::start::env(b"SKEG_FAULT_GATE")
+    }
+
     /// Counts one call and does what was armed for it.
     pub fn enter() -> Result<()> {
+        if ACTION.load(Relaxed) == 0
+            || gate().is_some_and(|gate| rustix::fs::access(gate, rustix::fs::Access::EXISTS).is_err())
+        {
+            return Ok(());
+        }
         let n = CALLS.fetch_add(1, Relaxed).wrapping_add(1);
         if n != AT.load(Relaxed) {
             return Ok(());
@@ -217,6 +230,7 @@ mod armed {
             None | Some(Action::Count | Action::NoSync) => Ok(()),
             Some(Action::Fail(errno)) => Err(Errno::from_raw_os_error(i32::from(errno))),
             Some(Action::Kill) => {
+                let _ = gate().map(rustix::fs::unlink);
                 let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
                 Ok(())
             }

@@ -1,211 +1,16 @@
 // SPDX-License-Identifier: ISC
-//! An update that is killed right before its n-th system call, for every n; then recovery; then a judge that knows nothing of
-//! skeg's own code.
+//! Every process of an update is killed right before its n-th system call, for every n; then comes recovery; then a judge that
+//! knows nothing of skeg's own code. Every pair of kills, too, of three small updates. `cargo xtask kill-all` tells the counts.
 
+mod pairs;
+mod resident;
 mod scenario;
+mod stage;
 mod world;
 
+use harness::Suite;
 use harness::fault::{self, Fault};
-use harness::tree::listening;
-use harness::{Scratch, Suite};
-use scenario::{Ends, Scenario};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
-use world::World;
-
-/// Trees at a time: they mostly wait.
-const WORKERS: usize = 8;
-
-/// How a point went.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Point {
-    Old,
-    New,
-    /// The command ended before it came to that call.
-    Beyond,
-}
-
-impl Point {
-    fn of(beyond: bool, new: bool) -> Self {
-        match (beyond, new) {
-            (true, _) => Self::Beyond,
-            (_, true) => Self::New,
-            (_, false) => Self::Old,
-        }
-    }
-}
-
-/// A scenario with its images, and the scanner that it runs under.
-struct Stage {
-    scenario: Scenario,
-    scanner: Suite,
-    scratch: Scratch,
-    worlds: AtomicU32,
-}
-
-impl Stage {
-    fn new(scenario: Scenario, scanner: Suite) -> Self {
-        let scratch = Scratch::in_memory();
-        scenario.compile(&scratch);
-        Self { scenario, scanner, scratch, worlds: AtomicU32::new(0) }
-    }
-
-    fn name(&self) -> String {
-        format!("w{}", self.worlds.fetch_add(1, Relaxed))
-    }
-
-    fn world(&self) -> World<'_> {
-        World::new(&self.scenario, &self.scratch, self.name(), &self.scanner, |_| ())
-    }
-
-    /// How many calls an update makes that nothing disturbs.
-    fn count(&self) -> u32 {
-        let (world, applet) = (self.world(), self.scenario.applet);
-        let mut command = self.scratch.command(&Suite::skeg_fault(), applet, &world.update_words());
-        let (total, done) = fault::count(&self.scratch, &mut command, applet);
-        let code = match self.scenario.ends {
-            Ends::Well => 0,
-            Ends::StartFails => 1,
-            Ends::StopFails => 9,
-        };
-        done.expect(code);
-        let new = self.scenario.ends != Ends::StopFails;
-        assert_eq!(world.judge(new), Ok(new), "{}: an update that nothing disturbs", self.scenario.name);
-        total
-    }
-
-    /// A recovery, and how a scenario with a service that does not start may have it end.
-    fn recover(&self, world: &World) -> Result<String, String> {
-        let recovered = world.recover();
-        let may_fail = self.scenario.ends == Ends::StartFails && recovered.code == 1;
-        if recovered.code == 0 || may_fail {
-            Ok(recovered.err)
-        } else {
-            Err(format!("recovery: {recovered:?}"))
-        }
-    }
-
-    /// The update again, which must lead to the new state.
-    fn again(&self, world: &World, new: bool) -> Result<(), String> {
-        let again = world.update(&Suite::skeg(), new);
-        let wanted = match self.scenario.ends {
-            Ends::Well => 0,
-            Ends::StartFails => i32::from(!new),
-            Ends::StopFails => 9,
-        };
-        if again.code != wanted {
-            return Err(format!("the update again: {again:?}"));
-        }
-        if self.scenario.ends == Ends::StopFails {
-            return world.judge(false).map(|_| ());
-        }
-        match world.judge(true) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("the update again did not lead to the new state".into()),
-            Err(e) => Err(format!("after the update again: {e}")),
-        }
-    }
-
-    /// One trial: the fault at call n, recovery, the judge, the update again, the judge.
-    fn trial(&self, n: u32, fault: Fault) -> Result<Point, String> {
-        let world = self.world();
-        let (words, applet) = (world.update_words(), self.scenario.applet);
-        let struck = fault::strike(&self.scratch, &Suite::skeg_fault(), applet, &words, n, fault);
-        let killed = struck.code == 137;
-        let kills = matches!(fault, Fault::Kill | Fault::KillGroup);
-        if struck.hung() || kills && !killed && self.scenario.ends == Ends::Well && struck.code != 0 {
-            return Err(format!("the update ended with {struck:?}"));
-        }
-        let said = self.recover(&world)?;
-        if kills && !killed && self.scenario.ends == Ends::StopFails {
-            return Ok(Point::Beyond);
-        }
-        // A command that ends with a failure is a finished command: it has said which services are not up. So is one that
-        // was killed when nothing was left for it to do.
-        let over = struck.err.contains("can't stop") && !said.contains("undone");
-        let failed = over || !kills && (struck.code != 0 || struck.err.contains("'down' file"));
-        let new =
-            world.judge(!failed).map_err(|e| format!("{e}; exit {}: {}{said}", struck.code, struck.err))?;
-        if failed && self.scenario.ends == Ends::Well {
-            world.repair(new)?;
-            self.recover(&world)?;
-        }
-        self.again(&world, new)?;
-        assert!(listening(&world.at("scan/.s6-svscan/control")));
-        Ok(Point::of(kills && !killed, new))
-    }
-
-    /// Recovery is killed, too: the update at call `first`, the recovery at call `second`, then it is run again.
-    fn double_trial(&self, first: u32, second: u32) -> Result<Point, String> {
-        let (world, fault) = (self.world(), Suite::skeg_fault());
-        let applet = self.scenario.applet;
-        fault::strike(&self.scratch, &fault, applet, &world.update_words(), first, Fault::Kill);
-        let words = world.recover_words();
-        let killed = fault::strike(&self.scratch, &fault, "recover", &words, second, Fault::Kill);
-        if killed.code != 137 && killed.code != 0 {
-            return Err(format!("the first recovery: {killed:?}"));
-        }
-        self.recover(&world)?;
-        let new = world.judge(true)?;
-        self.again(&world, new)?;
-        Ok(Point::of(killed.code == 0, new))
-    }
-
-    /// Every call of the update.
-    fn enumerate(&self, fault: Fault) {
-        let total = self.count();
-        // A part of the calls, for whoever looks into one: SKEG_CALLS=100-120.
-        let part = std::env::var("SKEG_CALLS").ok();
-        let part = part
-            .as_deref()
-            .and_then(|p| p.split_once('-'))
-            .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        // The number of calls varies a little with what has happened when the command looks.
-        let (first, last) = part.unwrap_or((1, total + 20));
-        let what = format!("{fault:?} at each of {total} calls");
-        strike_all(self.scenario.name, &what, first, last, |n| self.trial(n, fault));
-    }
-}
-
-/// Tries each call from `first` to `last`, or until ten lie beyond the command's end; tells the counts.
-fn strike_all(
-    name: &str,
-    what: &str,
-    first: u32,
-    last: u32,
-    trial: impl Fn(u32) -> Result<Point, String> + Sync,
-) -> usize {
-    let (next, old, new) = (AtomicU32::new(first), AtomicUsize::new(0), AtomicUsize::new(0));
-    let beyond = AtomicUsize::new(0);
-    let faults = Mutex::new(Vec::new());
-    let began = std::time::Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                loop {
-                    let n = next.fetch_add(1, Relaxed);
-                    if n > last || beyond.load(Relaxed) >= 10 {
-                        return;
-                    }
-                    match trial(n) {
-                        Ok(Point::Old) => _ = old.fetch_add(1, Relaxed),
-                        Ok(Point::New) => _ = new.fetch_add(1, Relaxed),
-                        Ok(Point::Beyond) => _ = beyond.fetch_add(1, Relaxed),
-                        Err(e) => faults.lock().unwrap().push((n, e)),
-                    }
-                }
-            });
-        }
-    });
-    let mut faults = faults.into_inner().unwrap();
-    faults.sort();
-    let (old, new) = (old.into_inner(), new.into_inner());
-    let took = began.elapsed().as_secs_f32();
-    eprintln!("{name}: {what}: {old} old, {new} new, {} wrong, {took:.1} s", faults.len());
-    let faults: Vec<_> = faults.iter().map(|(n, e)| format!("call {n}: {e}")).collect();
-    assert!(faults.is_empty(), "{name}: {what}: {} wrong:\n{}", faults.len(), faults.join("\n"));
-    old + new
-}
+use stage::{Stage, strike_all};
 
 /// A test for each scenario.
 macro_rules! kills {
@@ -235,6 +40,7 @@ kills! {
     a_kill_at_any_call_of_an_apply: smart,
     a_kill_at_any_call_of_a_sync: synced,
     a_kill_at_any_call_with_fifty_services: fifty,
+    a_kill_at_any_call_of_a_bundle_edit: bundle_edited,
 }
 
 #[test]
@@ -257,4 +63,43 @@ fn a_kill_at_any_call_of_the_recovery_is_recovered_from() {
         let what = format!("recovery after a kill at call {first}");
         strike_all(stage.scenario.name, &what, 1, 400, |n| stage.double_trial(first, n));
     }
+}
+
+/// Every call of a first init, of a start and of a stop.
+#[test]
+fn a_kill_at_any_call_of_an_init_is_made_good_by_the_next_one() {
+    let stage = Stage::new(scenario::to_be_changed(), Suite::skeg());
+    for recovers in [false, true] {
+        let what = if recovers { "init, then recover, then init" } else { "init, then init" };
+        strike_all(stage.scenario.name, what, 1, 2_000, |n| stage.init_trial(n, recovers));
+    }
+}
+
+#[test]
+fn a_kill_at_any_call_of_a_change_leaves_true_states_and_the_next_one_goes_on() {
+    for up in [true, false] {
+        let stage = Stage::new(scenario::to_be_changed(), Suite::skeg());
+        let what = if up { "a start" } else { "a stop" };
+        strike_all(stage.scenario.name, what, 1, 2_000, |n| stage.change_trial(n, up));
+    }
+}
+
+#[test]
+fn every_pair_of_kills_of_an_update_and_its_recovery() {
+    for scenario in scenario::small() {
+        Stage::new(scenario, Suite::skeg()).pairs();
+    }
+}
+
+#[test]
+fn nobody_notices_that_the_supervisor_is_killed_at_any_call_during_an_update() {
+    let stage = Stage::new(scenario::several(), Suite::skeg_fault());
+    strike_all(stage.scenario.name, "the supervisor", 1, 3_000, |n| stage.resident_trial("supervise", n));
+}
+
+#[test]
+fn the_oneshot_runner_is_killed_at_any_call_during_an_update() {
+    let stage = Stage::new(scenario::between(), Suite::skeg_fault());
+    let runner = "s6rc-oneshot-runner";
+    strike_all(stage.scenario.name, "the runner", 1, 3_000, |n| stage.resident_trial(runner, n));
 }

@@ -132,6 +132,8 @@ pub struct Scenario {
     /// before and after.
     pub untouched: Vec<(String, String)>,
     pub ends: Ends,
+    /// Words of `s6-rc-bundle` instead of an update: the new image is the old one after that edit.
+    pub edit: &'static [&'static str],
 }
 
 impl Scenario {
@@ -143,6 +145,11 @@ impl Scenario {
             }
             let words = [scratch.text(&format!("{tree}.img")), scratch.text(tree)];
             scratch.run(&harness::Suite::skeg(), "s6-rc-compile", &words).expect(0);
+        }
+        if !self.edit.is_empty() {
+            let image = scratch.text("b.img");
+            let words = [&["-c", &image], self.edit].concat();
+            scratch.run(&harness::Suite::skeg(), "s6-rc-bundle", &words).expect(0);
         }
         scratch.file("conversion", self.conversion);
     }
@@ -177,6 +184,7 @@ fn scenario(name: &'static str, a: Vec<Def>, b: Vec<Def>, up: [&str; 3]) -> Scen
         up_after: strings(up[1]),
         untouched: strings(up[2]).into_iter().map(pair).collect(),
         ends: Ends::Well,
+        edit: &[],
     }
 }
 
@@ -450,4 +458,59 @@ pub fn fifty() -> Scenario {
     let after = all(&b).replace(" new", "");
     let kept = after.split(' ').filter(|n| *n != "s41").collect::<Vec<_>>().join(" ");
     scenario("fifty services", a.clone(), b, [&all(&a), &after, &kept])
+}
+
+/// The three small ones in which every pair of kills is tried.
+pub fn small() -> [Scenario; 3] {
+    [
+        scenario(
+            "small: one service restarted",
+            vec![longrun("a", &[], "1")],
+            vec![longrun("a", &[], "2")],
+            ["a", "a", ""],
+        )
+        .converting("a restart\n"),
+        scenario(
+            "small: a oneshot restarted",
+            vec![oneshot("a", &[], "1")],
+            vec![oneshot("a", &[], "2")],
+            ["a", "a", ""],
+        )
+        .converting("a restart\n"),
+        scenario(
+            "small: one goes, one comes",
+            vec![longrun("a", &[], "1")],
+            vec![longrun("b", &[], "1")],
+            ["a", "", ""],
+        ),
+    ]
+}
+
+/// The live image is edited by `s6-rc-bundle`.
+pub fn bundle_edited() -> Scenario {
+    let tree = || {
+        vec![
+            longrun("base", &[], "1"),
+            oneshot("net", &[], "1"),
+            longrun("idle", &["net"], "1"),
+            bundle("some", &["base"]),
+        ]
+    };
+    let mut s = scenario("bundle edited", tree(), tree(), ["base net", "base net", "base net"]);
+    s.edit = &["-f", "multiple", " some", "", "mine", " base", " idle", ""];
+    s.by("s6-rc-bundle")
+}
+
+/// A tree of which everything is down, for init and changes; the lists say what a change brings up.
+pub fn to_be_changed() -> Scenario {
+    let tree = || {
+        vec![
+            oneshot("net", &[], "1"),
+            oneshot("slow", &["net"], "1").slow(),
+            longrun("web", &["slow"], "1"),
+            longrun("base", &[], "1"),
+            longrun("idle", &[], "1"),
+        ]
+    };
+    scenario("change", tree(), tree(), ["", "", ""])
 }

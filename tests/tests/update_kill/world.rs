@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// A live tree in the state before the update, in a directory of its own below that of the scenario.
 pub struct World<'a> {
@@ -23,9 +24,14 @@ pub struct World<'a> {
     scanner: Option<Scanner>,
     /// Inode and process of each service that is up, before: of a oneshot its mark's inode and length.
     before: BTreeMap<String, (u64, u64)>,
+    /// What shall be up, where it is not what the scenario says.
+    pub wanted: Option<Vec<String>>,
     /// Debian's s6-svstat has been asked: once a trial, since it costs as much as all the rest.
     asked: Cell<bool>,
 }
+
+/// How long a tree must stay as it is to be at rest.
+const SILENCE: Duration = Duration::from_millis(60);
 
 pub fn names(dir: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten();
@@ -69,8 +75,47 @@ impl<'a> World<'a> {
             name,
             scanner: Some(scanner),
             before: BTreeMap::new(),
+            wanted: None,
             asked: Cell::new(false),
         }
+    }
+
+    /// What is up is listed, what is listed is up, or it is told that this is not certain.
+    pub fn judge_truth(&self) -> Result<(), String> {
+        let mut wrong = String::new();
+        let is_true = || {
+            let live = self.text("live");
+            let listed = self.scratch.run(&Suite::skeg(), "s6-rc", &["-l", &live, "-a", "list"]);
+            let is_listed = |name: &str| listed.out.lines().any(|l| l == name);
+            wrong = String::new();
+            for def in self.scenario.a.iter().filter(|d| d.kind != "bundle") {
+                let (name, is_oneshot) = (&def.name, def.kind == "oneshot");
+                let status = Status::read(&self.service(name));
+                let up = if is_oneshot {
+                    self.at("flags").join(name).exists()
+                } else {
+                    status.is_some_and(|s| s.up() && s.want_up)
+                };
+                if up != is_listed(name) {
+                    wrong = format!("{name} is up: {up}, listed: {}", !up);
+                }
+            }
+            wrong.is_empty()
+        };
+        if until(PATIENCE, is_true) { Ok(()) } else { Err(wrong) }
+    }
+
+    /// Waits until nothing changes any more: no command is unread, no script runs, nothing is on its way.
+    pub fn settle(&self) -> Result<String, String> {
+        let mut last = (String::new(), std::time::Instant::now());
+        let still = || {
+            let now = self.picture();
+            if now != last.0 {
+                last = (now, std::time::Instant::now());
+            }
+            last.1.elapsed() > SILENCE
+        };
+        if until(PATIENCE, still) { Ok(last.0) } else { Err("it does not come to rest".into()) }
     }
 
     /// The tree of the old image, with what is up in it.
@@ -82,7 +127,9 @@ impl<'a> World<'a> {
         prepare: impl FnOnce(&mut Command),
     ) -> Self {
         let mut world = Self::empty(scenario, scratch, name, scanner, prepare);
-        world.init(&Suite::skeg()).expect(0);
+        // Its oneshot runner is the variant for tests where the scanner is.
+        let all = if scanner.binary() == Suite::skeg_fault().binary() { scanner } else { &Suite::skeg() };
+        world.init(all).expect(0);
         world.change("-u", &scenario.up_before).expect(0);
         world.remember();
         world
@@ -92,6 +139,11 @@ impl<'a> World<'a> {
     pub fn remember(&mut self) {
         let up = &self.scenario.up_before;
         self.before = up.iter().map(|name| (name.clone(), self.identity(&self.scenario.a, name))).collect();
+    }
+
+    /// The name of its directory.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn at(&self, name: &str) -> PathBuf {
@@ -112,6 +164,10 @@ impl<'a> World<'a> {
     }
 
     pub fn update_words(&self) -> Vec<String> {
+        if !self.scenario.edit.is_empty() {
+            let edit = self.scenario.edit.iter().map(|w| (*w).to_owned());
+            return ["-l".into(), self.text("live")].into_iter().chain(edit).collect();
+        }
         let file = |name| self.scratch.text(name);
         if self.scenario.applet == "sync" {
             let image = format!("{}.img", self.text("").trim_end_matches('/'));
@@ -196,6 +252,7 @@ impl<'a> World<'a> {
             return Err("the image is neither the old nor the new one".into());
         }
         let (tree, up) = if new { (&s.b, &s.up_after) } else { (&s.a, &s.up_before) };
+        let up = self.wanted.as_ref().unwrap_or(up);
         let siblings: BTreeSet<String> = names(&self.at(".")).into_iter().filter(|n| n != "flags").collect();
         same("beside LIVE", &siblings, &set(["live", "live:sv", &live, "scan", "scan.log"]))?;
         let generation = set(["state", "image", "compiled", "scandir", "skeg", "prefix", "servicedirs"]);
@@ -331,6 +388,35 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What lies on disk, in one text: names, links, states, the journal; without what differs from one run to the next.
+    pub fn picture(&self) -> String {
+        let mut picture = String::new();
+        let mut todo = vec![self.at(".")];
+        while let Some(dir) = todo.pop() {
+            for name in names(&dir) {
+                let path = dir.join(&name);
+                let Ok(kind) = std::fs::symlink_metadata(&path).map(|m| m.file_type()) else { continue };
+                let name = if name.contains("ftrig1:") { "ftrig".into() } else { name };
+                let content = match name.as_str() {
+                    "scan.log" | "lock" | "history" | "death_tally" | "image" => String::new(),
+                    "status" => format!(
+                        "{:?}",
+                        Status::read(dir.parent().unwrap_or(&dir)).map(|s| (s.up(), s.want_up))
+                    ),
+                    _ if kind.is_symlink() => link(&path).unwrap_or_default(),
+                    _ if kind.is_file() => format!("{:?}", std::fs::read(&path).unwrap_or_default()),
+                    _ => String::new(),
+                };
+                let parent = dir.display().to_string().replace(&self.name, "");
+                picture.push_str(&format!("{parent}/{name} {content}\n").replace(&self.name, ""));
+                if kind.is_dir() {
+                    todo.push(path);
+                }
+            }
+        }
+        picture
     }
 }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: ISC
+//! The processes that an update needs are killed during it: the supervisor, of which nobody may notice anything, and the oneshot
+//! runner, whose scripts then fail.
+
+use crate::stage::{Point, Stage};
+use crate::world::World;
+use harness::Suite;
+use harness::fault::{Fault, action};
+
+impl Stage {
+    fn guarded(&self, applet: &str, n: u32) -> World<'_> {
+        let name = self.name();
+        let gate = self.scratch.at(format!("{name}.gate"));
+        World::new(&self.scenario, &self.scratch, name, &Suite::skeg_fault(), |command| {
+            command.env("SKEG_FAULT", format!("{applet}:{n}:{}", action(Fault::Kill)));
+            command.env("SKEG_FAULT_GATE", gate);
+        })
+    }
+
+    /// The resident process of this name is killed at its nth call since the update began.
+    pub fn resident_trial(&self, applet: &str, n: u32) -> Result<Point, String> {
+        let mut world = self.guarded(applet, n);
+        world.remember();
+        let gate = self.scratch.at(format!("{}.gate", world.name()));
+        std::fs::write(&gate, "").map_err(|e| e.to_string())?;
+        let done = world.update(&Suite::skeg(), false);
+        // What the update has set off may still be going on.
+        let beyond = std::fs::remove_file(&gate).is_ok();
+        if done.hung() || applet == "supervise" && done.code != 0 {
+            return Err(format!("the update ended with {done:?}"));
+        }
+        let failed = done.code != 0;
+        self.recover(&world)?;
+        let new = world.judge(!failed).map_err(|e| format!("{e}; exit {}: {}", done.code, done.err))?;
+        if failed {
+            world.repair(new)?;
+            self.recover(&world)?;
+        } else if !new {
+            return Err("a success and the old image".into());
+        }
+        self.again(&world, new)?;
+        Ok(Point::of(beyond, new))
+    }
+}
