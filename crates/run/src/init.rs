@@ -234,6 +234,7 @@ pub(crate) fn resume(
     scandir: &ScanDir,
     deadline: Option<Millis>,
 ) -> Result<(), InitError> {
+    forget_ear(locked.sv());
     for id in all(&Names::read(generation, image.db())?) {
         forget_listeners(ServiceDir::open(locked.sv(), id)?.dir());
     }
@@ -287,6 +288,14 @@ struct Ear<'a> {
     ids: Vec<Id>,
 }
 
+/// Its name in `LIVE:sv` until it has those below `event/`.
+const EAR: &CStr = c".ear";
+
+/// Takes away the one of a command that was killed.
+pub(crate) fn forget_ear(sv: BorrowedFd<'_>) {
+    let _ = fs::unlink(sv, EAR);
+}
+
 /// How often the supervisors are asked directly while nothing is heard: an event may be lost when one dies.
 const ASK: Millis = Millis(500);
 
@@ -298,7 +307,7 @@ impl<'a> Ear<'a> {
         let letters = random.map(|byte| LETTERS[usize::from(byte & 15)]);
         let name = CBuf::from_pieces(&[b"event/ftrig1:", &Tai64n::now().label(), b":", &letters])
             .map_err(|_| Errno::NAMETOOLONG)?;
-        let aside = c".ear";
+        let aside = EAR;
         match fs::mkfifo(sv, aside, 0o622) {
             Err(Errno::EXIST) => fs::unlink(sv, aside).and_then(|()| fs::mkfifo(sv, aside, 0o622))?,
             other => other?,

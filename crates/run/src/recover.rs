@@ -77,6 +77,7 @@ pub fn recover(
     deadline: Option<Millis>,
     tell: Listener<'_>,
 ) -> Result<Recovered, RecoverError> {
+    init::forget_ear(locked.sv());
     match locked.journal()? {
         None => {
             // A journal that was never put in force intended nothing.

@@ -4,8 +4,9 @@
 
 use crate::stage::{Point, Stage};
 use crate::world::World;
-use harness::Suite;
 use harness::fault::{Fault, action};
+use harness::wait::PATIENCE;
+use harness::{Suite, until};
 
 impl Stage {
     fn guarded(&self, applet: &str, n: u32) -> World<'_> {
@@ -33,7 +34,15 @@ impl Stage {
         self.recover(&world)?;
         let new = world.judge(!failed).map_err(|e| format!("{e}; exit {}: {}", done.code, done.err))?;
         if failed {
-            world.repair(new)?;
+            // A supervisor pauses before it starts the runner again, and one that dies may take a connection still.
+            let mut last = Ok(());
+            let repaired = || {
+                last = world.repair(new);
+                last.is_ok()
+            };
+            if !until(PATIENCE, repaired) {
+                last.map_err(|e| format!("{e}, after exit {}: {}", done.code, done.err))?;
+            }
             self.recover(&world)?;
         } else if !new {
             return Err("a success and the old image".into());
