@@ -167,3 +167,30 @@ fn an_install_keeps_the_previous_image_and_can_go_back() {
     assert!(is("current", "a.img"));
     assert_eq!(std::fs::read_dir(scratch.at("data/images")).unwrap().count(), 2);
 }
+
+#[test]
+fn a_plan_says_when_an_unfinished_command_comes_first() {
+    let world = World::new();
+    let (image, live) = (world.scratch.text("b.img"), world.scratch.text("live"));
+    assert!(!world.run("plan", &[&image]).expect(0).err.contains("unfinished"));
+    let words = ["-l".to_owned(), live, image.clone()];
+    let mut calls = 1..200;
+    let journal = world.scratch.at("live:sv/journal");
+    while !journal.exists() {
+        let n = calls.next().expect("an update writes a journal");
+        let suite = Suite::skeg_fault();
+        harness::fault::strike(
+            &world.scratch,
+            &suite,
+            "s6-rc-update",
+            &words,
+            n,
+            harness::fault::Fault::Kill,
+        );
+    }
+    let said = world.run("plan", &[&image]).expect(0);
+    assert!(said.err.contains("unfinished") && said.err.contains("skeg recover"), "{}", said.err);
+    assert!(world.run("plan", &["--json", &image]).expect(0).out.contains("\"unfinished\":true"));
+    world.run("recover", &[]).expect(0);
+    assert!(world.run("plan", &["--json", &image]).expect(0).out.contains("\"unfinished\":false"));
+}

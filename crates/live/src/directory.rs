@@ -77,8 +77,13 @@ impl Locked {
 
     /// Opens the generation in force. `Absent` before init.
     pub fn live(self) -> Result<Live, LiveError> {
-        let writable = self.lock.is_some();
         let number = self.place.current()?;
+        let (generation, states, image) = self.generation(number)?;
+        Ok(Live { locked: self, generation, states, image })
+    }
+
+    fn generation(&self, number: u32) -> Result<(Generation, States, &'static [u8]), LiveError> {
+        let writable = self.lock.is_some();
         let generation = Generation::open(&self.place, number)?;
         let states = match generation.states(writable) {
             Err(LiveError::Sys(Op::Open, What::State, Errno::ACCESS | Errno::ROFS)) if writable => {
@@ -87,7 +92,7 @@ impl Locked {
             other => other?,
         };
         let image = generation.image()?;
-        Ok(Live { locked: self, generation, states, image })
+        Ok((generation, states, image))
     }
 }
 
@@ -138,9 +143,10 @@ impl Live {
         &self.locked
     }
 
-    /// Gives the generation up and keeps the lock.
-    pub fn into_locked(self) -> Locked {
-        self.locked
+    /// Goes on with this generation.
+    pub fn enter(&mut self, number: u32) -> Result<(), LiveError> {
+        (self.generation, self.states, self.image) = self.locked.generation(number)?;
+        Ok(())
     }
 
     /// The scan directory, to add and remove entries.

@@ -11,8 +11,9 @@ use alloc::vec::Vec;
 use engine::{Db, Flags, Image, Set, Target, Towards};
 use live::journal::{Journal, Update};
 use live::tree;
-use live::{Id, Live, LiveError, Locked, Names, ScanDir, ServiceDir, Supervisor};
-use sys::event::poll;
+use live::{Id, Live, LiveError, Names, ScanDir, ServiceDir, Supervisor};
+use sys::event::{PollFd, PollFlags, WatchFlags, inotify, inotify_watch, poll};
+use sys::fault::step_at;
 use sys::time::{Millis, monotonic};
 use sys::{CBuf, Errno, OwnedFd, fs};
 use update::Plan;
@@ -29,31 +30,91 @@ pub struct Forward<'a> {
     pub scripts: u16,
 }
 
-/// Completes an update whose new generation is in force, starts what shall be up, and removes the journal.
-pub fn go_forward(
-    locked: Locked,
-    journal: &Update,
-    forward: &Forward<'_>,
-    note: &mut dyn FnMut(Note),
-) -> Result<Outcome, InitError> {
-    crate::session::ignore_broken_pipes();
-    let mut live = locked.live()?;
-    let db = forward.image.db();
-    let names = Names::read(live.generation(), db)?;
-    let scandir = live.scandir()?;
-    let at_once = scandir.supervisor() == Supervisor::Foreign;
-    let reload = versions(&live, forward, &names, at_once)?;
-    entries(&live, forward, &names, &scandir)?;
-    live::generation::remove_others(live.locked().place(), Some(journal.new.generation))?;
-    if !reload.is_empty() {
-        Session::new(forward.image, &mut live, note)?.reload(&reload, Terms::new(Towards::Up))?;
+/// The commit and the steps after it, as `PROTOCOL.md` numbers them (U5 …).
+pub(crate) const SWITCH: u8 = 5;
+const PLACE: u8 = 6;
+const REPLACE: u8 = 7;
+const TIDY: u8 = 8;
+const DONE: u8 = 9;
+
+/// An update on its way forward.
+pub(crate) struct Way<'a> {
+    forward: &'a Forward<'a>,
+    journal: &'a Update,
+    names: Names,
+    scandir: Option<ScanDir>,
+    reload: Set,
+    outcome: Outcome,
+}
+
+impl<'a> Way<'a> {
+    pub(crate) fn new(forward: &'a Forward<'a>, journal: &'a Update) -> Self {
+        let reload = Set::new(forward.image.db().len());
+        Self { forward, journal, names: Names::default(), scandir: None, reload, outcome: Outcome::default() }
     }
-    let wanted = from_journal(&journal.new_up, db.len());
-    let terms = Terms { deadline: forward.deadline, scripts: forward.scripts, ..Terms::new(Towards::Up) };
-    let outcome = start(&mut live, forward, wanted, terms, note)?;
-    tidy(&live, forward, &names)?;
-    Journal::remove(live.locked().sv())?;
-    Ok(outcome)
+
+    /// Completes an update whose new generation is in force, starts what shall be up, and removes the journal.
+    pub(crate) fn go(mut self, live: &mut Live, note: &mut dyn FnMut(Note)) -> Result<Outcome, InitError> {
+        for place in PLACE..=DONE {
+            self.step(step_at(place), live, note)?;
+        }
+        Ok(self.outcome)
+    }
+
+    /// One step; every one can be done again.
+    pub(crate) fn step(
+        &mut self,
+        step: u8,
+        live: &mut Live,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<(), InitError> {
+        match step {
+            SWITCH => live::switch_link(live.locked().place(), self.journal.new.generation)?,
+            PLACE => {
+                crate::session::ignore_broken_pipes();
+                let scandir = self.enter(live)?;
+                let at_once = scandir.supervisor() == Supervisor::Foreign;
+                self.reload = versions(live, self.forward, &self.names, at_once)?;
+                entries(live, self.forward, &self.names, &scandir)?;
+                self.scandir = Some(scandir);
+            }
+            REPLACE => self.replace(live, note)?,
+            TIDY => tidy(live, self.forward, &self.names)?,
+            _ => Journal::remove(live.locked().sv())?,
+        }
+        Ok(())
+    }
+
+    /// Goes on with the new generation, once.
+    fn enter(&mut self, live: &mut Live) -> Result<ScanDir, LiveError> {
+        if let Some(scandir) = self.scandir.take() {
+            return Ok(scandir);
+        }
+        live.enter(self.journal.new.generation)?;
+        self.names = Names::read(live.generation(), self.forward.image.db())?;
+        live.scandir()
+    }
+
+    /// What has gone makes room, what shall be up starts. Neither looks at what the other changes.
+    fn replace(&mut self, live: &mut Live, note: &mut dyn FnMut(Note)) -> Result<(), InitError> {
+        let scandir = self.enter(live)?;
+        let forward = self.forward;
+        let db = forward.image.db();
+        if !forward.plan.is_some_and(|plan| !moves_entries(plan)) {
+            let (sv, mut leaving) = (live.locked().sv(), Vec::new());
+            walk_unnamed(live, &self.names, &mut leaving)?;
+            dismiss(sv, &scandir, &leaving, forward.deadline)?;
+            live::sweep_directories(live.locked(), &self.names)?;
+        }
+        live::generation::remove_others(live.locked().place(), Some(self.journal.new.generation))?;
+        if !self.reload.is_empty() {
+            Session::new(forward.image, live, note)?.reload(&self.reload, Terms::new(Towards::Up))?;
+        }
+        let wanted = from_journal(&self.journal.new_up, db.len());
+        let terms = Terms { deadline: forward.deadline, scripts: forward.scripts, ..Terms::new(Towards::Up) };
+        self.outcome = start(live, forward, wanted, terms, note)?;
+        Ok(())
+    }
 }
 
 fn start(
@@ -119,7 +180,7 @@ fn is_older(directory: &ServiceDir) -> Result<bool, LiveError> {
     Ok(status.pid != 0 && (started.seconds, started.nanos) < directory.current_since()?)
 }
 
-/// Makes the scan directory's entries those of the new generation: what is new is supervised, what has gone is let go.
+/// Makes the scan directory's entries those of the new generation: what is new is supervised.
 fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir) -> Result<(), InitError> {
     if forward.plan.is_some_and(|plan| !moves_entries(plan)) {
         return Ok(());
@@ -135,10 +196,7 @@ fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir)
     for entry in &stale(scandir, forward.image, names)? {
         scandir.remove(entry)?;
     }
-    let mut leaving = Vec::new();
-    walk_unnamed(live, names, &mut leaving)?;
-    dismiss(sv, scandir, &leaving, forward.deadline)?;
-    Ok(live::sweep_directories(live.locked(), names)?)
+    Ok(())
 }
 
 /// Whether a plan adds, removes or renames a longrun.
@@ -183,8 +241,10 @@ fn open_id(sv: sys::BorrowedFd<'_>, id: Id) -> sys::Result<OwnedFd> {
     fs::open_dir(sv, &id.name())
 }
 
-/// How often it is looked whether supervisors have left.
+/// The kernel tells that a lock's file is closed a moment before it is: then it is looked again after this.
 const LOOK: Millis = Millis(10);
+/// Without news it is looked again after this, in case that it could not be watched.
+const SILENCE: Millis = Millis(250);
 /// How long a supervisor may take to leave when the command has no deadline: it stops its service first.
 const LEAVE: Millis = Millis(30_000);
 
@@ -200,13 +260,16 @@ fn dismiss(
         Ok(()) | Err(LiveError::Sys(_, _, Errno::NXIO | Errno::NOENT)) => {}
         Err(e) => return Err(e.into()),
     }
+    let watch = inotify().map_err(RunError::Wait)?;
     for id in ids {
         if let Ok(dir) = open_id(sv, *id) {
+            watch_lock(&watch, &dir);
             let _ = tree::control(&dir, tree::SUPERVISE, b"xd");
         }
     }
     let until = deadline.unwrap_or(Millis(monotonic().0 + LEAVE.0));
     let mut there: Vec<Id> = ids.to_vec();
+    let mut pause = SILENCE;
     loop {
         there.retain(|id| is_supervised(sv, *id));
         if there.is_empty() {
@@ -215,6 +278,17 @@ fn dismiss(
         if monotonic() >= until {
             return Err(InitError::TimedOut(there.len()));
         }
-        poll(&mut [], Some(LOOK)).map_err(RunError::Wait)?;
+        let news = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(pause)).map_err(RunError::Wait)?;
+        pause = if news > 0 { LOOK } else { SILENCE };
+        let _ = fs::read(&watch, &mut [0; 1024]);
     }
+}
+
+/// Watches the lock of a service's supervisor for its end, through /proc.
+fn watch_lock(watch: &OwnedFd, service: &OwnedFd) {
+    use sys::AsRawFd;
+    let mut path = CBuf::<64>::new();
+    let _ = path.push(b"/proc/self/fd/").and_then(|p| p.push_number(service.as_raw_fd() as u64));
+    let _ = path.push(b"/supervise/lock");
+    let _ = inotify_watch(watch, &path, WatchFlags::CLOSE_WRITE);
 }

@@ -5,7 +5,7 @@
 //! Before an update's commit it leads back, after it forward. What was wanted up is brought up; a oneshot whose script
 //! was cut short is run again. The states of longruns are asked from their supervisors.
 
-use crate::forward::{Forward, go_forward, tidy};
+use crate::forward::{Forward, Way, tidy};
 use crate::init::{self, InitError};
 use crate::longrun::forget_listeners;
 use crate::note::{Note, Outcome, RunError};
@@ -153,7 +153,7 @@ fn finish_update(
     }
     settle(&mut live, &image, &update.new_up, deadline)?;
     let forward = Forward { image: &image, plan: None, deadline, scripts: DEFAULT_SCRIPTS };
-    let outcome = go_forward(live.into_locked(), update, &forward, &mut note)?;
+    let outcome = Way::new(&forward, update).go(&mut live, &mut note)?;
     Ok(Recovered::UpdateDone(outcome))
 }
 

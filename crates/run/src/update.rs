@@ -4,7 +4,7 @@
 //! The next generation is built before anything stops, so that a full file system is found out while nothing has
 //! happened yet. The link is the commit point: before it every failure leads back, after it everything leads forward.
 
-use crate::forward::{Forward, go_forward};
+use crate::forward::{Forward, SWITCH, Way};
 use crate::init::InitError;
 use crate::note::{Note, Outcome, RunError};
 use crate::recover::settle;
@@ -16,8 +16,15 @@ use live::service_dir::{self, add_version, same_files};
 use live::{
     Builder, Generation, Id, ImageSource, Live, LiveError, Locked, Names, Notes, Phase, State, Umask,
 };
+use sys::fault::step_at;
 use sys::time::Millis;
 use update::{Plan, Restricted};
+
+/// The steps before the commit, as `PROTOCOL.md` numbers them (U1 …).
+const JOURNAL: u8 = 1;
+const BUILD: u8 = 2;
+const STOP: u8 = 3;
+const STATES: u8 = 4;
 
 /// What an update needs to know beside its plan.
 pub struct Request<'a> {
@@ -96,28 +103,34 @@ pub fn update(
     let next = number.checked_add(1).ok_or(LiveError::BadState)?;
     let names = Names::read(live.generation(), &plan.old)?;
     let journal = journal_of(plan, number, next);
-    Journal::Update(journal.clone()).write(live.locked().sv())?;
-    let built = build(&live, &names, plan, request, next);
-    let stopped = built.and_then(|()| stop(&mut live, old, plan, request, tell.old));
-    let outcome = match stopped {
-        Ok(outcome) if outcome.is_good() => outcome,
-        Ok(outcome) => {
-            // The command is over: what it stopped stays stopped, as the reference leaves it.
-            live::undo_update(live.locked(), &names, &journal)?;
-            Journal::remove(live.locked().sv())?;
-            return Ok(Updated::NotSwitched(outcome));
-        }
-        Err(error) => return Err(back(&mut live, old, &names, &journal, tell.old, error)),
-    };
-    debug_assert!(outcome.is_good());
-    if let Err(error) = switch(&live, plan, next) {
-        return Err(back(&mut live, old, &names, &journal, tell.old, error.into()));
-    }
     let forward =
         Forward { image: new, plan: Some(plan), deadline: request.deadline, scripts: request.scripts };
-    go_forward(live.into_locked(), &journal, &forward, tell.new)
-        .map(Updated::Switched)
-        .map_err(UpdateError::After)
+    let mut way = Way::new(&forward, &journal);
+    for place in JOURNAL..=SWITCH {
+        let done = match step_at(place) {
+            JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::Live),
+            BUILD => build(&live, &names, plan, request, next),
+            STOP => match stop(&mut live, old, plan, request, tell.old) {
+                Ok(outcome) if !outcome.is_good() => {
+                    // The command is over: what it stopped stays stopped, as the reference leaves it.
+                    live::undo_update(live.locked(), &names, &journal)?;
+                    Journal::remove(live.locked().sv())?;
+                    return Ok(Updated::NotSwitched(outcome));
+                }
+                other => other.map(|_| ()),
+            },
+            STATES => write_states(&live, plan, next).map_err(RunError::Live),
+            SWITCH => live::switch_link(live.locked().place(), next).map_err(RunError::Live),
+            later => {
+                way.step(later, &mut live, tell.new).map_err(UpdateError::After)?;
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            return Err(back(&mut live, old, &names, &journal, tell.old, error));
+        }
+    }
+    way.go(&mut live, tell.new).map(Updated::Switched).map_err(UpdateError::After)
 }
 
 /// Something could not be written: what was built goes, what was stopped comes back.
@@ -237,8 +250,8 @@ fn stop(
     Session::new(old, live, note)?.change_in(&graph, plan.stop.clone(), terms)
 }
 
-/// Writes the true states of the next generation, and puts it in force.
-fn switch(live: &Live, plan: &Plan<'_>, next: u32) -> Result<(), LiveError> {
+/// Writes the true states of the next generation.
+fn write_states(live: &Live, plan: &Plan<'_>, next: u32) -> Result<(), LiveError> {
     let place = live.locked().place();
     let generation = Generation::open(place, next)?;
     let mut states = generation.states(true)?;
@@ -252,8 +265,7 @@ fn switch(live: &Live, plan: &Plan<'_>, next: u32) -> Result<(), LiveError> {
         }
         states.note(usize::from(new), state);
     }
-    states.write_back()?;
-    live::switch_link(place, next)
+    states.write_back()
 }
 
 fn same_kind(plan: &Plan<'_>, old: u16, new: u16) -> bool {

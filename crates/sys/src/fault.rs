@@ -48,8 +48,16 @@ pub const fn skips_sync() -> bool {
     false
 }
 
+/// Which step of a protocol stands at this place. A test of the tests may swap one with the next: `SKEG_FAULT_SWAP=N`.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+#[must_use]
+pub const fn step_at(place: u8) -> u8 {
+    place
+}
+
 #[cfg(feature = "fault")]
-pub use armed::{arm, enter, report, skips_sync};
+pub use armed::{arm, enter, report, skips_sync, step_at};
 
 /// `call!(expression)`: counts one system call, then evaluates the expression, whose value is the result.
 macro_rules! call {
@@ -125,7 +133,7 @@ mod plan {
         Some((decimal(n)?, action))
     }
 
-    fn decimal(digits: &[u8]) -> Option<u32> {
+    pub fn decimal(digits: &[u8]) -> Option<u32> {
         if digits.is_empty() {
             return None;
         }
@@ -208,6 +216,18 @@ mod armed {
         let plan = crate::start::env(b"SKEG_FAULT").and_then(|text| parse(text.to_bytes(), name));
         AT.store(plan.map_or(0, |(at, _)| at), Relaxed);
         ACTION.store(plan.map_or(0, |(_, action)| action.code()), Relaxed);
+    }
+
+    /// The step at this place, where `SKEG_FAULT_SWAP=N` swaps step N with the next.
+    #[must_use]
+    pub fn step_at(place: u8) -> u8 {
+        let text = crate::start::env(b"SKEG_FAULT_SWAP").map_or(b"".as_slice(), CStr::to_bytes);
+        match super::plan::decimal(text).and_then(|n| u8::try_from(n).ok()) {
+            None | Some(0) => place,
+            Some(n) if n == place => place.saturating_add(1),
+            Some(n) if n.saturating_add(1) == place => n,
+            _ => place,
+        }
     }
 
     /// The gate, if there is one.

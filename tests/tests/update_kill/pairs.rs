@@ -5,8 +5,7 @@
 //! is at rest) are one class: what comes after can't tell them apart. So all j are tried for one i of each class.
 
 use crate::stage::{Point, Stage, WORKERS, strike_all};
-use harness::Suite;
-use harness::fault::{self, Fault};
+use harness::fault::Fault;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -17,9 +16,7 @@ impl Stage {
         let found = Mutex::new(BTreeMap::<String, u32>::new());
         let calls = strike_all(self.scenario.name, "classes", 1, 2_000, |n| {
             let world = self.world();
-            let words = world.update_words();
-            let suite = Suite::skeg_fault();
-            let struck = fault::strike(&self.scratch, &suite, self.scenario.applet, &words, n, Fault::Kill);
+            let struck = self.strike(&world, n, Fault::Kill);
             let picture = world.settle()?;
             let new = std::fs::read_link(world.at("live")).is_ok_and(|l| l.ends_with("live:2"));
             if struck.code == 137 {

@@ -4,8 +4,10 @@
 use crate::scenario::{Ends, Scenario};
 use crate::world::World;
 use harness::fault::{self, Fault};
+use harness::process::{Done, LONG, run_for};
 use harness::tree::listening;
 use harness::{Scratch, Suite};
+use std::os::unix::process::CommandExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
@@ -33,6 +35,8 @@ impl Point {
 
 /// A scenario with its images, and the scanner that it runs under.
 pub struct Stage {
+    /// The protocol's step that is swapped with the next one; 0 = none.
+    pub swap: u8,
     pub scenario: Scenario,
     pub scanner: Suite,
     pub scratch: Scratch,
@@ -43,7 +47,7 @@ impl Stage {
     pub fn new(scenario: Scenario, scanner: Suite) -> Self {
         let scratch = Scratch::in_memory();
         scenario.compile(&scratch);
-        Self { scenario, scanner, scratch, worlds: AtomicU32::new(0) }
+        Self { swap: 0, scenario, scanner, scratch, worlds: AtomicU32::new(0) }
     }
 
     pub fn name(&self) -> String {
@@ -70,6 +74,15 @@ impl Stage {
         total
     }
 
+    /// The update with a fault at call n.
+    pub fn strike(&self, world: &World, n: u32, fault: Fault) -> Done {
+        let applet = self.scenario.applet;
+        let mut command = self.scratch.command(&Suite::skeg_fault(), applet, &world.update_words());
+        fault::arm(&mut command, applet, n, fault);
+        command.env("SKEG_FAULT_SWAP", self.swap.to_string()).process_group(0);
+        run_for(&mut command, LONG)
+    }
+
     /// A recovery, and how a scenario with a service that does not start may have it end.
     pub fn recover(&self, world: &World) -> Result<String, String> {
         let recovered = world.recover();
@@ -79,6 +92,15 @@ impl Stage {
         } else {
             Err(format!("recovery: {recovered:?}"))
         }
+    }
+
+    /// Some other command comes next, and recovers.
+    fn next_command(&self, world: &World) -> Result<String, String> {
+        let (before, after) = (&self.scenario.up_before, &self.scenario.up_after);
+        // It asks for what is to be up on either side.
+        let both = before.iter().find(|name| after.contains(name));
+        let done = world.change("-u", &[both.map_or("s6rc-oneshot-runner", String::as_str)]);
+        if done.code == 0 { Ok(done.err) } else { Err(format!("the next command: {done:?}")) }
     }
 
     /// The update again, which must lead to the new state.
@@ -109,14 +131,14 @@ impl Stage {
     /// One trial: the fault at call n, recovery, the judge, the update again, the judge.
     pub fn trial(&self, n: u32, fault: Fault) -> Result<Point, String> {
         let world = self.world();
-        let (words, applet) = (world.update_words(), self.scenario.applet);
-        let struck = fault::strike(&self.scratch, &Suite::skeg_fault(), applet, &words, n, fault);
+        let struck = self.strike(&world, n, fault);
         let killed = struck.code == 137;
         let kills = matches!(fault, Fault::Kill | Fault::KillGroup);
         if struck.hung() || kills && !killed && self.scenario.ends == Ends::Well && struck.code != 0 {
             return Err(format!("the update ended with {struck:?}"));
         }
-        let said = self.recover(&world)?;
+        // After a plain kill the next command is one that has other things to do; after the others it is `skeg recover`.
+        let said = if fault == Fault::Kill { self.next_command(&world)? } else { self.recover(&world)? };
         if kills && !killed && self.scenario.ends == Ends::StopFails {
             return Ok(Point::Beyond);
         }
@@ -137,11 +159,10 @@ impl Stage {
 
     /// Recovery is killed, too: the update at call `first`, the recovery at call `second`, then it is run again.
     pub fn double_trial(&self, first: u32, second: u32) -> Result<Point, String> {
-        let (world, fault) = (self.world(), Suite::skeg_fault());
-        let applet = self.scenario.applet;
-        fault::strike(&self.scratch, &fault, applet, &world.update_words(), first, Fault::Kill);
-        let words = world.recover_words();
-        let killed = fault::strike(&self.scratch, &fault, "recover", &words, second, Fault::Kill);
+        let world = self.world();
+        self.strike(&world, first, Fault::Kill);
+        let (suite, words) = (Suite::skeg_fault(), world.recover_words());
+        let killed = fault::strike(&self.scratch, &suite, "recover", &words, second, Fault::Kill);
         if killed.code != 137 && killed.code != 0 {
             return Err(format!("the first recovery: {killed:?}"));
         }
@@ -214,6 +235,13 @@ impl Stage {
     }
 }
 
+/// What trials have shown.
+pub struct Shown {
+    pub old: usize,
+    pub new: usize,
+    pub faults: Vec<String>,
+}
+
 /// Tries each call from `first` to `last`, or until ten lie beyond the command's end; tells the counts.
 pub fn strike_all(
     name: &str,
@@ -222,6 +250,20 @@ pub fn strike_all(
     last: u32,
     trial: impl Fn(u32) -> Result<Point, String> + Sync,
 ) -> usize {
+    let Shown { old, new, faults } = try_all(name, what, first, last, usize::MAX, trial);
+    assert!(faults.is_empty(), "{name}: {what}: {} wrong:\n{}", faults.len(), faults.join("\n"));
+    old + new
+}
+
+/// The same, up to this many faults.
+pub fn try_all(
+    name: &str,
+    what: &str,
+    first: u32,
+    last: u32,
+    enough: usize,
+    trial: impl Fn(u32) -> Result<Point, String> + Sync,
+) -> Shown {
     let (next, old, new) = (AtomicU32::new(first), AtomicUsize::new(0), AtomicUsize::new(0));
     let beyond = AtomicUsize::new(0);
     let faults = Mutex::new(Vec::new());
@@ -231,7 +273,7 @@ pub fn strike_all(
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Relaxed);
-                    if n > last || beyond.load(Relaxed) >= 10 {
+                    if n > last || beyond.load(Relaxed) >= 10 || faults.lock().unwrap().len() >= enough {
                         return;
                     }
                     match trial(n) {
@@ -249,7 +291,6 @@ pub fn strike_all(
     let (old, new) = (old.into_inner(), new.into_inner());
     let took = began.elapsed().as_secs_f32();
     eprintln!("{name}: {what}: {old} old, {new} new, {} wrong, {took:.1} s", faults.len());
-    let faults: Vec<_> = faults.iter().map(|(n, e)| format!("call {n}: {e}")).collect();
-    assert!(faults.is_empty(), "{name}: {what}: {} wrong:\n{}", faults.len(), faults.join("\n"));
-    old + new
+    let faults = faults.iter().map(|(n, e)| format!("call {n}: {e}")).collect();
+    Shown { old, new, faults }
 }

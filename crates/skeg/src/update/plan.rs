@@ -11,7 +11,7 @@ use crate::words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use engine::Set;
-use live::journal::{Set as Members, Side};
+use live::journal::{Journal, Set as Members, Side};
 use live::{Access, Saved};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
 use run::update::Request;
@@ -37,7 +37,12 @@ pub fn plan(call: &Call) -> Result<u8, u8> {
     if let Some(output) = call.value(b'o') {
         save(call, &opened, &plan, what, output)?;
     }
-    if call.has(b'j') { words::output(&reason::json(&plan)) } else { reason::print(&plan) }.map(|()| 0)
+    let unfinished = Journal::present(opened.live.locked().sv());
+    if unfinished {
+        call.say("an unfinished command comes first, and may change this plan: see 'skeg recover'", b"");
+    }
+    if call.has(b'j') { words::output(&reason::json(&plan, unfinished)) } else { reason::print(&plan) }
+        .map(|()| 0)
 }
 
 /// The plan for this image by the smart rules. Else the exit code, after a message.

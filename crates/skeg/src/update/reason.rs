@@ -134,9 +134,9 @@ fn renames<'a>(plan: &Plan<'a>, mut each: impl FnMut(&'a [u8], &'a [u8])) {
 }
 
 /// A plan as one JSON object.
-pub fn json(plan: &Plan<'_>) -> Vec<u8> {
+pub fn json(plan: &Plan<'_>, unfinished: bool) -> Vec<u8> {
     let mut json = Json::new();
-    json.open(b'{').key(b"steps").open(b'[');
+    json.open(b'{').key(b"unfinished").boolean(unfinished).key(b"steps").open(b'[');
     view(plan, |start, service| {
         let (db, why) = if start { (&plan.new, &plan.why) } else { (&plan.old, &plan.why_stop) };
         let action: &[u8] = match (start, comes_back(plan, service)) {

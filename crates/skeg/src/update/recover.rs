@@ -51,13 +51,15 @@ fn mend(
 
 /// For a command that holds the lock: finishes what another left, and takes the lock again.
 /// Else the exit code, after a message.
-pub fn finish(call: &Call, live: &CStr, locked: Locked, wait: Wait) -> Result<Locked, u8> {
+pub fn finish(call: &Call, live: &CStr, mut locked: Locked, wait: Wait) -> Result<Locked, u8> {
     let complain = |e| live_words::complain(call, live, e);
-    if locked.journal().map_err(complain)?.is_none() {
-        return Ok(locked);
+    // Between the two locks another one may have come, and died.
+    while locked.journal().map_err(complain)?.is_some() {
+        mend(call, live, locked, None, 1)?;
+        locked = Locked::open(live, Access::Change, wait).map_err(complain)?;
     }
-    mend(call, live, locked, None, 1)?;
-    Locked::open(live, Access::Change, wait).map_err(complain)
+    live::journal::Journal::remove_new(locked.sv()).map_err(complain)?;
+    Ok(locked)
 }
 
 fn say(call: &Call, live: &CStr, error: RecoverError) -> u8 {
