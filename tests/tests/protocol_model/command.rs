@@ -191,17 +191,26 @@ impl Worker<'_> {
                 }
                 Did::Nothing
             }
-            Step::Versions => self.versions(),
-            Step::Entries => self.entries(),
-            Step::Dismiss => self.dismiss(),
-            Step::RemoveOld => self.once(|w| w.generations[0].take().is_some()),
-            Step::Start => {
-                let up = self.world.journal.map_or(plan.new_up, |j| j.new_up);
-                self.bring_up(2, up)
-            }
+            Step::Place => match self.versions() {
+                Did::Nothing => self.entries(),
+                did => did,
+            },
+            Step::Replace => self.replace(),
             Step::Tidy => self.tidy(),
             Step::Done => self.finish_journal(2),
         }
+    }
+
+    fn replace(&mut self) -> Did {
+        match self.dismiss() {
+            Did::Nothing => {}
+            did => return did,
+        }
+        if self.world.generations[0].take().is_some() {
+            return Did::Something;
+        }
+        let up = self.world.journal.map_or(self.world.plan.new_up, |j| j.new_up);
+        self.bring_up(2, up)
     }
 
     fn once(&mut self, act: impl FnOnce(&mut World) -> bool) -> Did {
@@ -320,11 +329,13 @@ impl Worker<'_> {
     fn back(&mut self, step: Back) -> Did {
         let up = self.world.journal.map_or(self.world.plan.old_up, |j| j.old_up);
         match step {
-            Back::Undo => self.undo(),
-            Back::Settle => {
-                self.settle(up);
-                Did::Nothing
-            }
+            Back::Undo => match self.undo() {
+                Did::Nothing => {
+                    self.settle(up);
+                    Did::Nothing
+                }
+                did => did,
+            },
             Back::BringUp => self.bring_up(1, up),
             Back::Done => self.finish_journal(1),
         }

@@ -211,30 +211,19 @@ fn is_wrong(protocol: &Protocol) -> Option<String> {
     })
 }
 
-/// Neighbours whose order is a matter of taste: neither looks at what the other changes.
-const FREE: &[(Step, Step)] = &[
-    // The one moves links inside of directories, the other entries that name directories.
-    (Step::Versions, Step::Entries),
-    // Both remove what nothing names any more.
-    (Step::Dismiss, Step::RemoveOld),
-    // A start looks at the new generation alone.
-    (Step::RemoveOld, Step::Start),
-];
-
 #[test]
 fn swapping_two_neighbouring_steps_of_an_update_is_noticed() {
     for at in 0..UPDATE.len() - 1 {
         let pair = (UPDATE[at], UPDATE[at + 1]);
         let wrong = is_wrong(&Protocol::swapped(at));
         println!("{pair:?}: {wrong:?}");
-        assert_eq!(wrong.is_none(), FREE.contains(&pair), "{pair:?}: {wrong:?}");
+        assert!(wrong.is_some(), "{pair:?}");
     }
 }
 
 #[test]
 fn swapping_two_neighbouring_steps_of_the_way_back_is_noticed() {
-    // To remove what was built, and to look at the states, can be done in either order.
-    for at in 1..BACK.len() - 1 {
+    for at in 0..BACK.len() - 1 {
         let wrong = is_wrong(&Protocol::swapped_back(at));
         println!("{:?}, {:?}: {wrong:?}", BACK[at], BACK[at + 1]);
         assert!(wrong.is_some(), "{:?}, {:?}", BACK[at], BACK[at + 1]);

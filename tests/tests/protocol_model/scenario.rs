@@ -56,34 +56,25 @@ pub enum Step {
     States,
     /// U5: the link is switched.
     Switch,
-    /// U6: new definitions become the next ones.
-    Versions,
-    /// U7: entries of the scan directory.
-    Entries,
-    /// U8: directories without a name are let go.
-    Dismiss,
-    /// U9: the old generation is removed.
-    RemoveOld,
-    /// U10: what shall be up is started.
-    Start,
-    /// U11: versions that nobody uses are removed.
+    /// U6: new definitions become the next ones, entries of the scan directory are those of the new generation.
+    Place,
+    /// U7: directories without a name are let go, the old generation is removed, what shall be up is started.
+    Replace,
+    /// U8: versions that nobody uses are removed.
     Tidy,
-    /// U12: the journal is removed.
+    /// U9: the journal is removed.
     Done,
 }
 
 /// The steps in their order.
-pub const UPDATE: [Step; 12] = [
+pub const UPDATE: [Step; 9] = [
     Step::Journal,
     Step::Build,
     Step::Stop,
     Step::States,
     Step::Switch,
-    Step::Versions,
-    Step::Entries,
-    Step::Dismiss,
-    Step::RemoveOld,
-    Step::Start,
+    Step::Place,
+    Step::Replace,
     Step::Tidy,
     Step::Done,
 ];
@@ -91,10 +82,8 @@ pub const UPDATE: [Step; 12] = [
 /// Steps of a recovery that leads back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Back {
-    /// What the update built is removed.
+    /// What the update built is removed, and the states are made true.
     Undo,
-    /// The states are made true.
-    Settle,
     /// What was up is brought up.
     BringUp,
     /// The journal is removed.
@@ -102,7 +91,7 @@ pub enum Back {
 }
 
 /// The steps in their order.
-pub const BACK: [Back; 4] = [Back::Undo, Back::Settle, Back::BringUp, Back::Done];
+pub const BACK: [Back; 3] = [Back::Undo, Back::BringUp, Back::Done];
 
 /// Steps of a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

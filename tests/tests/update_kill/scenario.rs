@@ -132,8 +132,10 @@ pub struct Scenario {
     /// before and after.
     pub untouched: Vec<(String, String)>,
     pub ends: Ends,
-    /// Words of `s6-rc-bundle` instead of an update: the new image is the old one after that edit.
-    pub edit: &'static [&'static str],
+    /// The command's words after `-l LIVE`, where it is no update. Of `s6-rc-bundle`: the new image is the old one after that edit.
+    pub words: &'static [&'static str],
+    /// Where the images lie: in the scratch directory, or below this.
+    pub images: &'static str,
 }
 
 impl Scenario {
@@ -146,9 +148,9 @@ impl Scenario {
             let words = [scratch.text(&format!("{tree}.img")), scratch.text(tree)];
             scratch.run(&harness::Suite::skeg(), "s6-rc-compile", &words).expect(0);
         }
-        if !self.edit.is_empty() {
+        if self.applet == "s6-rc-bundle" {
             let image = scratch.text("b.img");
-            let words = [&["-c", &image], self.edit].concat();
+            let words = [&["-c", &image], self.words].concat();
             scratch.run(&harness::Suite::skeg(), "s6-rc-bundle", &words).expect(0);
         }
         scratch.file("conversion", self.conversion);
@@ -184,7 +186,8 @@ fn scenario(name: &'static str, a: Vec<Def>, b: Vec<Def>, up: [&str; 3]) -> Scen
         up_after: strings(up[1]),
         untouched: strings(up[2]).into_iter().map(pair).collect(),
         ends: Ends::Well,
-        edit: &[],
+        words: &[],
+        images: "",
     }
 }
 
@@ -449,14 +452,19 @@ pub fn fifty() -> Scenario {
         });
     }
     a.push(oneshot("slow", &["s3"], "1").slow());
-    a.push(longrun("gone", &["s9"], "1"));
+    a.push(longrun("gone", &["s5"], "1"));
     let mut b = a.clone();
     b.retain(|d| d.name != "gone");
-    b.iter_mut().filter(|d| d.name == "s41").for_each(|d| d.needs.push("slow".into()));
+    b.iter_mut().filter(|d| d.name == "s37").for_each(|d| d.needs.push("slow".into()));
     b.push(longrun("new", &["s1"], "1"));
-    let all = |defs: &[Def]| defs.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(" ");
+    // Half of them are down, and stay so.
+    let is_up = |d: &&Def| d.name[1..].parse().map_or(true, |i: u32| i % 16 < 8);
+    let all = |defs: &[Def]| {
+        let up = defs.iter().filter(is_up).map(|d| d.name.as_str());
+        up.collect::<Vec<_>>().join(" ")
+    };
     let after = all(&b).replace(" new", "");
-    let kept = after.split(' ').filter(|n| *n != "s41").collect::<Vec<_>>().join(" ");
+    let kept = after.split(' ').filter(|n| *n != "s37").collect::<Vec<_>>().join(" ");
     scenario("fifty services", a.clone(), b, [&all(&a), &after, &kept])
 }
 
@@ -497,7 +505,7 @@ pub fn bundle_edited() -> Scenario {
         ]
     };
     let mut s = scenario("bundle edited", tree(), tree(), ["base net", "base net", "base net"]);
-    s.edit = &["-f", "multiple", " some", "", "mine", " base", " idle", ""];
+    s.words = &["-f", "multiple", " some", "", "mine", " base", " idle", ""];
     s.by("s6-rc-bundle")
 }
 
@@ -513,4 +521,45 @@ pub fn to_be_changed() -> Scenario {
         ]
     };
     scenario("change", tree(), tree(), ["", "", ""])
+}
+
+/// Services go down and come back.
+pub fn restarted() -> Scenario {
+    let tree = || {
+        vec![
+            longrun("base", &[], "1"),
+            oneshot("net", &["base"], "1"),
+            longrun("web", &["net"], "1"),
+            longrun("other", &[], "1"),
+        ]
+    };
+    let up = "base net web other";
+    let mut s = scenario("restart", tree(), tree(), [up, up, "other"]);
+    s.words = &["base"];
+    s.by("restart")
+}
+
+/// Every update.
+pub fn all() -> Vec<Scenario> {
+    let some = [
+        script_changed(),
+        script_changed_in_place(),
+        dependency_added(),
+        dependency_removed(),
+        service_added(),
+        service_removed(),
+        service_renamed(),
+        other_type(),
+        pipeline_changed(),
+        bundle_changed(),
+        several(),
+        between(),
+        slow_and_failing(),
+        stop_fails(),
+        smart(),
+        synced(),
+        bundle_edited(),
+        restarted(),
+    ];
+    some.into()
 }

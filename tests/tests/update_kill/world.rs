@@ -155,7 +155,7 @@ impl<'a> World<'a> {
     }
 
     pub fn init_words(&self) -> Vec<String> {
-        let image = self.scratch.text("a.img");
+        let image = self.scratch.text(&format!("{}a.img", self.scenario.images));
         ["-c".into(), image, "-l".into(), self.text("live"), self.text("scan")].into()
     }
 
@@ -164,9 +164,9 @@ impl<'a> World<'a> {
     }
 
     pub fn update_words(&self) -> Vec<String> {
-        if !self.scenario.edit.is_empty() {
-            let edit = self.scenario.edit.iter().map(|w| (*w).to_owned());
-            return ["-l".into(), self.text("live")].into_iter().chain(edit).collect();
+        if !self.scenario.words.is_empty() {
+            let words = self.scenario.words.iter().map(|w| (*w).to_owned());
+            return ["-l".into(), self.text("live")].into_iter().chain(words).collect();
         }
         let file = |name| self.scratch.text(name);
         if self.scenario.applet == "sync" {
@@ -180,7 +180,11 @@ impl<'a> World<'a> {
     /// The update again: the rules name old services, so they are for the old image alone.
     pub fn update(&self, suite: &Suite, new: bool) -> Done {
         let words = self.update_words();
-        let plain = [&words[..2], &words[4..]].concat();
+        let plain: Vec<String> = if self.scenario.conversion.is_empty() {
+            words.clone()
+        } else {
+            [&words[..2], &words[4..]].concat()
+        };
         self.scratch.run(suite, self.scenario.applet, if new { &plain } else { &words })
     }
 
@@ -298,6 +302,10 @@ impl<'a> World<'a> {
         if !new && (next.is_some() || current != "v1") {
             return Err(format!("{name} has {current} and {next:?} under the old image"));
         }
+        let is_untouched = self.scenario.untouched.iter().any(|(_, after)| after == name);
+        if wanted == Some(true) && next.is_some() && !is_untouched {
+            return Err(format!("{name} was started from {current}, not from {next:?}"));
+        }
         let latest = next.as_ref().unwrap_or(&current);
         let mut expected = set(["current", "supervise", "event"]);
         expected.extend(next.iter().map(|_| "next".to_owned()));
@@ -385,6 +393,16 @@ impl<'a> World<'a> {
             if self.before.get(before) != Some(&now) {
                 let then = self.before.get(before);
                 return Err(format!("{before} is another: {now:?} instead of {then:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A file system that was full when the next generation was to be built has interrupted no service.
+    pub fn judge_uninterrupted(&self) -> Result<(), String> {
+        for (name, before) in &self.before {
+            if self.identity(&self.scenario.a, name) != *before {
+                return Err(format!("{name} was interrupted before the next generation was built"));
             }
         }
         Ok(())

@@ -96,7 +96,7 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
         scripts: DEFAULT_SCRIPTS,
     };
     if call.has(b'j') {
-        words::output(&reason::json(&plan))?;
+        words::output(&reason::json(&plan, false))?;
     }
     Ok(perform(call, opened, &plan, &request))
 }
