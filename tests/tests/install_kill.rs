@@ -68,7 +68,7 @@ fn enumerate(fault: Fault) {
         assert_eq!(std::fs::read_dir(scratch.at("data/images")).unwrap().count(), 2, "call {n}");
         assert!(!scratch.at("data/trial").exists(), "call {n}: an install without a trial ends one");
     }
-    eprintln!("install, {fault:?} at each of {total} calls: {old} old, {new} new");
+    eprintln!("install, {fault:?} at each of {total} calls: {old} old, {new} new, 0 wrong,");
 }
 
 #[test]

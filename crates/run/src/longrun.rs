@@ -163,7 +163,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Listens, looks, sends the command. `directory` is the service's.
+    /// Listens and looks; [`Self::tell`] sends the command. `directory` is the service's.
     pub(crate) fn begin(
         directory: OwnedFd,
         (service, names): (u16, &Names),
@@ -177,13 +177,18 @@ impl Watch {
         let ear = Ear::new(directory, name).map_err(absent)?;
         let status = Status::read(&ear.service).map_err(absent)?;
         let seen = Seen { up: status.is_up(), ready: status.ready };
-        let (goal, command) = match (towards, notifies) {
-            (Towards::Up, true) => (Goal::Ready, b"u"),
-            (Towards::Up, false) => (Goal::Up, b"u"),
-            (Towards::Down, _) => (Goal::Down, b"d"),
+        let goal = match (towards, notifies) {
+            (Towards::Up, true) => Goal::Ready,
+            (Towards::Up, false) => Goal::Up,
+            (Towards::Down, _) => Goal::Down,
         };
-        send(&ear.service, command)?;
         Ok(Self { ear, goal, seen, began, deadline })
+    }
+
+    /// Sends the command. It comes last: nothing that can fail may come between it and the waiting, else it could be heeded
+    /// after its service has been given up.
+    pub(crate) fn tell(&self) -> Result<(), Why> {
+        send(&self.ear.service, if self.goal == Goal::Down { b"d" } else { b"u" })
     }
 
     /// Whether it was there from the beginning.

@@ -206,8 +206,8 @@ impl<'a> Session<'a> {
             .map_err(|why| if matches!(why, Why::Control(Errno::NOENT)) { Why::NotSupervised } else { why })
             .and_then(|dir| Watch::begin(dir, (service, &self.names), towards, notifies, deadline))
             .and_then(|watch| {
-                let added = self.epoll.add(&watch, u64::from(service), EventFlags::IN);
-                added.map(|()| watch).map_err(Why::Control)
+                self.epoll.add(&watch, u64::from(service), EventFlags::IN).map_err(Why::Control)?;
+                watch.tell().map(|()| watch)
             });
         match begun {
             Ok(watch) => {
@@ -281,7 +281,8 @@ impl<'a> Session<'a> {
     /// A service that did not come up must not stay half-way.
     fn tell_to_stop(&mut self, service: u16, in_a_hurry: bool) {
         let Ok(directory) = self.directory(service) else { return };
-        match Watch::begin(directory, (service, &self.names), Towards::Down, false, None) {
+        let begun = Watch::begin(directory, (service, &self.names), Towards::Down, false, None);
+        match begun.and_then(|watch| watch.tell().map(|()| watch)) {
             Ok(watch) if !in_a_hurry && !watch.is_there() => self.leaving.push(watch),
             Ok(_) => {}
             Err(_) => {

@@ -11,6 +11,7 @@ mod dist;
 mod elf;
 mod images;
 mod imports;
+mod kill_all;
 mod power_cuts;
 mod qemu;
 mod setup;
@@ -35,6 +36,11 @@ static TASKS: &[Task] = &[
     Task("check", "imports, licences, headers, format, lints, documentation", check::main),
     Task("bench", "the figures, each beside its floor and another suite's", bench::main),
     Task("qemu", "fetch the kernels and emulators that demo and boot-test need", qemu::main),
+    Task(
+        "kill-all",
+        "everything that an update needs is killed at each of its calls: the counts",
+        kill_all::main,
+    ),
     Task("demo", "boot the router in QEMU and look at it", demo::main),
     Task("boot-test", "boot, serve, fail and power off in QEMU, on some architectures", boot_test::main),
     Task("power-cuts", "what an install leaves when the power goes, at any moment", power_cuts::main),

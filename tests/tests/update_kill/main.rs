@@ -121,7 +121,10 @@ fn a_kill_at_any_call_of_an_edit_of_a_file() {
 
 #[test]
 fn a_full_file_system_at_any_call_leaves_the_old_or_the_new() {
-    Stage::new(scenario::script_changed(), Suite::skeg()).enumerate(Fault::Errno(fault::ENOSPC));
+    let stage = Stage::new(scenario::script_changed(), Suite::skeg());
+    for errno in [fault::ENOSPC, fault::EIO, fault::ENOMEM, fault::EMFILE] {
+        stage.enumerate(Fault::Errno(errno));
+    }
 }
 
 #[test]
