@@ -100,7 +100,7 @@ impl<'a> Way<'a> {
         let scandir = self.enter(live)?;
         let forward = self.forward;
         let db = forward.image.db();
-        if !forward.plan.is_some_and(|plan| !moves_entries(plan)) {
+        if forward.plan.is_none_or(moves_entries) {
             let (sv, mut leaving) = (live.locked().sv(), Vec::new());
             walk_unnamed(live, &self.names, &mut leaving)?;
             dismiss(sv, &scandir, &leaving, forward.deadline)?;
