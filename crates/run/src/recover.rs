@@ -215,7 +215,13 @@ pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(
         let state = live.states().get(service);
         let Some(id) = names.id(service).filter(|_| on_its_way(state)) else { continue };
         let directory = ServiceDir::open(live.locked().sv(), id)?;
-        let up = tree::Status::read(directory.dir()).is_ok_and(|status| is_up(&status, state));
+        let status = tree::Status::read(directory.dir());
+        let up = status.is_ok_and(|status| is_up(&status, state));
+        let is_coming = up && !state.is_up() && status.is_ok_and(|status| !status.ready);
+        if is_coming && image.file(service as u16, b"notification-fd").is_some() {
+            // It has a process and is not ready: nothing that needs it may start, and it is still on its way.
+            continue;
+        }
         let settled = if up { State::UP } else { State::DOWN };
         if !write {
             live.states_mut().note(service, settled);
