@@ -324,6 +324,13 @@ impl ServiceDir {
         if current.is_none() {
             return Ok(());
         }
+        // It was made once more while a start moved it.
+        if next == current {
+            match fs::unlink(&self.dir, c"next") {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(LiveError::Sys(Op::Remove, What::ServiceDir, e)),
+            }
+        }
         // A start may move `next` meanwhile: the version that was `next` becomes `current`, and both are kept.
         let walk = fs::open_dir(&self.dir, c".").during(Op::Open, What::ServiceDir)?;
         fs::for_each_entry(&walk, |name, _, kind| {

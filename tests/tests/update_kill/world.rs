@@ -318,7 +318,7 @@ impl<'a> World<'a> {
         // Sockets and pipes of those that are up lie there, too.
         let mut found = names(&dir);
         if name.starts_with("s6rc-") || def.is_some_and(Def::is_piped) {
-            found.retain(|n| !matches!(n.as_str(), "s" | "pipes" | "stdin" | "stdout"));
+            found.retain(|n| !matches!(n.as_str(), "s" | "held" | "stdin" | "stdout"));
         }
         same(name, &found, &expected)?;
         if wanted == Some(down) {
