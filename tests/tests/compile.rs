@@ -235,13 +235,13 @@ fn the_tree_beyond_s6_rc_is_read() {
         .file("web/restart-backoff", "500 60000\n");
     let said = tree.accepted();
     assert!(said.is_empty(), "{said:?}");
-    tree.file("web/nice", "fast\n").file("web/restart-backoff", "9 1\n").file("net/user", "x\n");
+    tree.file("web/nice", "fast\n").file("web/restart-backoff", "9 1\n").file("net/user", "a b\n");
     tree.file("mount/restart-with", "net\n").file("log/run", "#!/bin/true\n");
     std::fs::remove_file(tree.at("image")).unwrap();
     let said = tree.refused();
     has(&said, "source/web/nice:1: 'fast': not a number");
     has(&said, "source/web/restart-backoff:1: must be two numbers");
-    has(&said, "source/net/user: only a longrun can have it, not a oneshot");
+    has(&said, "source/net/user:1: ");
     has(&said, "source/mount/restart-with: 'net' is no dependency");
     has(&said, "source/log/command: there is a 'run' as well");
 }

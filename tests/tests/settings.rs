@@ -235,20 +235,112 @@ fn a_stop_empties_the_cgroup() {
     });
 }
 
+/// Its commands run as they should, under both trees; what makes no sense for them is refused.
 #[test]
-fn a_oneshot_with_a_process_setting_is_refused() {
+fn a_oneshot_has_process_settings_too() {
+    on_both(|tree| {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        let out = scratch.folder("out");
+        std::os::unix::fs::chown(&out, Some(65534), Some(65534)).expect("chown");
+        let tell = scratch.file("tell", format!("#!/bin/sh\nto=$1; shift\n{}\n", TELL_ONESHOT));
+        std::fs::set_permissions(&tell, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+        let script =
+            |name: &str| format!("{} {} \"two words\" {{ x }}", tell.display(), out.join(name).display());
+        for (file, content) in [
+            ("type", "oneshot\n"),
+            ("up", &script("up")),
+            ("down", &script("down")),
+            ("reload", ""),
+            ("user", "65534:65533\n"),
+            ("groups", "7\n"),
+            ("rlimits", "nofile 64 128\n"),
+            ("oom-score", "300\n"),
+            ("nice", "5\n"),
+            ("umask", "027\n"),
+            ("no-new-privs", ""),
+            ("capabilities", "kill\n"),
+        ] {
+            scratch.file(format!("src/once/{file}"), content);
+        }
+        scratch.file("src/bad/type", "oneshot\n");
+        scratch.file("src/bad/up", "true\n");
+        scratch.file("src/bad/rlimits", "nofile 1099511627776\n");
+        let (image, live) = (scratch.text("image"), scratch.text("live"));
+        scratch.run(&skeg, "s6-rc-compile", &[&image, &scratch.text("src")]).expect(0);
+        let _scanner = Scanner::start(&scratch, tree);
+        scratch.run(&skeg, "s6-rc-init", &["-c", &image, "-l", &live, &scratch.text("scan")]).expect(0);
+        for word in ["start", "reload", "stop"] {
+            scratch.run(&skeg, "s6-rc", &["-l", &live, word, "once"]).expect(0);
+        }
+        for file in ["out/up", "out/down"] {
+            let told = scratch.read(file);
+            assert_eq!(
+                told.lines().take(4).collect::<Vec<_>>(),
+                ["0027", "5", "300", "two words, x,,"],
+                "{told}"
+            );
+            assert_eq!(line(&told, "Uid:"), ["65534"; 4]);
+            assert_eq!(line(&told, "Gid:"), ["65533"; 4]);
+            assert_eq!(line(&told, "Groups:"), ["7"]);
+            assert_eq!(line(&told, "Max open files"), ["64", "128", "files"]);
+            assert_eq!(line(&told, "CapEff:"), ["0000000000000020"]);
+            assert_eq!(line(&told, "NoNewPrivs:"), ["1"]);
+            assert_eq!(line(&told, "descriptors:"), ["0", "1", "2"]);
+        }
+        let failed = scratch.run(&skeg, "s6-rc", &["-l", &live, "start", "bad"]).expect(1);
+        assert!(failed.err.contains("service 'bad': can't apply rlimits: nofile"), "{}", failed.err);
+    });
+}
+
+/// What a oneshot of [`a_oneshot_has_process_settings_too`] tells of itself, into the file `$to`.
+const TELL_ONESHOT: &str = r#"{ umask; nice; cat /proc/self/oom_score_adj; printf '%s,' "$1" "$2" "$3"; echo
+printf descriptors:; for n in 0 1 2 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$n && printf ' %s' $n; done; echo
+cat /proc/self/status /proc/self/limits; } >$to.new
+mv $to.new $to"#;
+
+#[test]
+fn what_makes_no_sense_for_a_oneshot_is_refused() {
     let (scratch, skeg) = (Scratch::new(), Suite::skeg());
-    for (file, content) in [("type", "oneshot"), ("up", "true"), ("user", "root"), ("rlimits", "nofile 1k\n")]
-    {
+    for (file, content) in [
+        ("type", "oneshot"),
+        ("up", "true"),
+        ("cgroup", ""),
+        ("command", "true"),
+        ("restart-backoff", "1 2"),
+        ("reload-on-change", ""),
+        ("rlimits", "nofile 1k\n"),
+    ] {
         scratch.file(format!("source/o/{file}"), content);
     }
     let done = scratch.run(&skeg, "s6-rc-compile", &["image", "source"]).expect(1);
-    assert!(done.err.contains("source/o/user: only a longrun can have it, not a oneshot"), "{}", done.err);
-    assert!(done.err.contains("source/o/rlimits: only a longrun"), "{}", done.err);
-    scratch.file("source/o/type", "longrun");
-    let done = scratch.run(&skeg, "s6-rc-compile", &["image", "source"]).expect(1);
+    for file in ["cgroup", "command", "restart-backoff", "reload-on-change"] {
+        assert!(
+            done.err.contains(&format!("source/o/{file}: it means nothing to a oneshot")),
+            "{}",
+            done.err
+        );
+    }
     assert!(done.err.contains("source/o/rlimits:1: '1k': neither a number"), "{}", done.err);
     assert!(!scratch.at("image").exists());
+}
+
+#[test]
+fn a_cgroup_belongs_to_one_service() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    let groups = [("a", "path apps/web\n"), ("b", "path apps/web-2\n"), ("c", ""), ("d", "path other\n")];
+    for (service, content) in groups {
+        scratch.file(format!("source/{service}/type"), "longrun\n");
+        scratch.file(format!("source/{service}/command"), "sleep 1000");
+        scratch.file(format!("source/{service}/cgroup"), content);
+    }
+    scratch.run(&skeg, "s6-rc-compile", &["image", "source"]).expect(0);
+    for same in ["apps/web", "apps/web/below", "skeg/c"] {
+        scratch.file("source/d/cgroup", format!("path {same}\n"));
+        let done = scratch.run(&skeg, "s6-rc-compile", &["image2", "source"]).expect(1);
+        let other = if same == "skeg/c" { "c" } else { "a" };
+        let message = format!("source/d/cgroup: {other}/cgroup is the same group or one above");
+        assert!(done.err.contains(&message), "{same}: {}", done.err);
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub fn compile(model: Model, options: &Options<'_>) -> Compiled {
     let partners = pipeline::partners(&mut names);
     let graph = graph::Graph::new(&mut names, &bundles, &partners);
     cycle::find(&mut names, &graph);
+    names.same_cgroups();
     if options.keep_going {
         graph::leave_out(&mut names, &graph);
     } else if names.faults.iter().any(|f| f.grave) {

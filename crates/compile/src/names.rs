@@ -70,6 +70,34 @@ impl Names {
         self.order = kept;
     }
 
+    /// A cgroup belongs to one service: another one's can't be the same or lie below it.
+    pub fn same_cgroups(&mut self) {
+        let has = |n: &u32| self.get(*n).is_some_and(|d| !d.cgroup.is_empty() && !d.broken);
+        let mut having: Vec<u32> = self.order.iter().copied().filter(has).collect();
+        let path = |n: u32| self.get(n).map_or(&b""[..], |d| &d.cgroup);
+        // What lies below a group comes right behind it.
+        let key = |n: u32| path(n).iter().map(|b| if *b == b'/' { 0 } else { *b });
+        db::sort::sort(&mut having, |a, b| key(*a).lt(key(*b)));
+        let mut above: Option<u32> = None;
+        let mut found = Vec::new();
+        for number in having {
+            match above {
+                Some(other)
+                    if path(number)
+                        .strip_prefix(path(other))
+                        .is_some_and(|rest| matches!(rest.first(), None | Some(b'/'))) =>
+                {
+                    found.push((number, other));
+                }
+                _ => above = Some(number),
+            }
+        }
+        for (number, other) in found {
+            let other = self.name(other).to_vec();
+            self.fault(true, number, "cgroup", 0, What::SameCgroup, &other, b"");
+        }
+    }
+
     /// A definition.
     pub fn get(&self, number: u32) -> Option<&Definition> {
         self.definitions.get(number as usize)

@@ -94,15 +94,16 @@ fn what<'a>(fault: &'a Fault, to: &mut Pieces<'a>) {
         What::RunAndCommand => b"there is a 'run' as well: only one of the two can be",
         What::EmptyCommand => b"there is no command in it",
         What::Misplaced => return say(to, &[b"is ignored: it means nothing to a ", text]),
-        What::LongrunOnly => {
-            return say(to, &[b"only a longrun can have it, not a ", text]);
-        }
+        What::NotForIt => return say(to, &[b"it means nothing to a ", text, b": remove it"]),
         What::UnknownFile => b"is ignored: no such file is known",
         What::Shadowed => return say(to, &[b"is ignored, since there is a ", text]),
         What::PipelineName => b"is ignored: it counts only where a pipeline ends",
         What::Setting(wrong) => return setting(wrong, text, to),
         What::Backoff => {
             b"must be two numbers of milliseconds: the first pause, from 1, and the longest"
+        }
+        What::SameCgroup => {
+            return say(to, &[text, b"/cgroup is the same group or one above: a stop of one would kill the other"]);
         }
         What::Duplicate => return say(to, &[b"it is defined in ", text, b" too"]),
         What::Undefined if fault.line == 0 => b"no such service",

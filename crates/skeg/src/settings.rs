@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-//! `s6rc-run` and `s6rc-finish`: the generated `run` and `finish` of a service with process settings.
+//! `s6rc-run`, `s6rc-finish`, `s6rc-script`: the generated `run` and `finish` of a longrun with process settings, and
+//! what comes before the command lines of such a oneshot.
 //!
 //! The script itself says what to apply (see `crates/source/PROCESS.md`); then the user's own script beside it, or
 //! the command, takes this process over. Whatever can't be applied ends in exit code 111: a service
@@ -24,6 +25,7 @@ use sys::{CWD, Errno, fs};
 pub static APPLETS: &[Applet] = &[
     Applet { name: "s6rc-run", options: None, main: run },
     Applet { name: "s6rc-finish", options: None, main: finish },
+    Applet { name: "s6rc-script", options: None, main: oneshot },
 ];
 
 /// What is being started, for messages.
@@ -108,18 +110,28 @@ fn run(call: &Call) -> Result<u8, u8> {
     let mut rest = arguments;
     let name = rest.next().unwrap_or(script).to_bytes();
     let service = Service { applet: call.name, name };
-    start(service, script, arguments)
-}
-
-/// Applies everything and execs; comes back only with an exit code.
-fn start(service: Service<'_>, script: &'static CStr, arguments: sys::start::Strings) -> Result<u8, u8> {
     let bytes = read_settings(service, script)?;
     let settings = decode(service, &bytes)?;
     let program = match &settings.command {
         Some(command) => program::Program::command(command),
         None => program::Program::script(script, c"run", arguments),
     };
-    let identity = identity::Identity::resolve(service, &settings)?;
+    start(service, &settings, &program)
+}
+
+/// A command line of a oneshot: the settings, then its words.
+fn oneshot(call: &Call) -> Result<u8, u8> {
+    let (settings, words) = script(call)?;
+    let name = sys::start::env(b"RC_NAME").unwrap_or_default().to_bytes();
+    let service = Service { applet: call.name, name };
+    let settings = decode(service, settings.to_bytes())?;
+    let words: Vec<&[u8]> = words.map(CStr::to_bytes).collect();
+    start(service, &settings, &program::Program::command(&words))
+}
+
+/// Applies everything and execs; comes back only with an exit code.
+fn start(service: Service<'_>, settings: &Settings<'_>, program: &program::Program) -> Result<u8, u8> {
+    let identity = identity::Identity::resolve(service, settings)?;
     if let Some(wanted) = &settings.cgroup {
         cgroup::join(service, wanted)?;
     }

@@ -191,9 +191,9 @@ impl One<'_, '_> {
             if !self.present.has(*known) || known.types().has(kind) {
                 continue;
             }
-            if crate::process::Setting::from_name(known.name().as_bytes()).is_some() {
-                // To leave it out would run something with more rights than it should have.
-                self.faults.grave(known.name(), What::LongrunOnly, kind.word());
+            if known.is_ours() {
+                // To leave it out would run something with more rights than it should have, or not at all.
+                self.faults.grave(known.name(), What::NotForIt, kind.word());
             } else {
                 self.faults.warn(known.name(), What::Misplaced, kind.word());
             }
@@ -366,6 +366,7 @@ impl One<'_, '_> {
                 d.files.push(SourceFile { path, kind: FileKind::Script, mode: 0, bytes: words });
             }
         }
+        settings::read(self, d);
     }
 
     /// A command line's words.

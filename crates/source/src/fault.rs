@@ -99,8 +99,8 @@ pub enum What {
     EmptyCommand,
     /// A file that a definition of this type does not have: it is ignored; `text` is the type.
     Misplaced,
-    /// A process setting where no process is supervised; `text` is the type.
-    LongrunOnly,
+    /// A file of ours that a definition of this type can't have; `text` is the type.
+    NotForIt,
     /// A file that nobody knows, and that is near to a known one.
     UnknownFile,
     /// A flat list beside its `.d` directory: the directory counts.
@@ -111,6 +111,8 @@ pub enum What {
     Setting(crate::process::Wrong),
     /// `restart-backoff` is not two numbers of milliseconds, the first from 1 to the second.
     Backoff,
+    /// The definition `text` has the same cgroup.
+    SameCgroup,
     /// Another source directory (`text`) defines it too.
     Duplicate,
     /// No such service.

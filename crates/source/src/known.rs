@@ -40,6 +40,10 @@ macro_rules! known {
             pub const fn types(self) -> For {
                 match self { $(Self::$id => For($for),)* }
             }
+            /// Whether s6-rc does not know it: what skeg adds is never ignored.
+            pub const fn is_ours(self) -> bool {
+                self as u32 >= Self::WantsD as u32 || matches!(self, Self::Command | Self::FlagManual)
+            }
             /// The known file of that name.
             pub fn find(name: &[u8]) -> Option<Self> {
                 $(if name == $name.as_bytes() { return Some(Self::$id); })*
@@ -86,15 +90,15 @@ known! {
     BeforeD "before.d" ATOMIC,
     RestartWith "restart-with" ATOMIC,
     ReloadOnChange "reload-on-change" LONGRUN,
-    User "user" LONGRUN,
-    Groups "groups" LONGRUN,
+    User "user" ATOMIC,
+    Groups "groups" ATOMIC,
     Cgroup "cgroup" LONGRUN,
-    Rlimits "rlimits" LONGRUN,
-    OomScore "oom-score" LONGRUN,
-    Nice "nice" LONGRUN,
-    Umask "umask" LONGRUN,
-    NoNewPrivs "no-new-privs" LONGRUN,
-    Capabilities "capabilities" LONGRUN,
+    Rlimits "rlimits" ATOMIC,
+    OomScore "oom-score" ATOMIC,
+    Nice "nice" ATOMIC,
+    Umask "umask" ATOMIC,
+    NoNewPrivs "no-new-privs" ATOMIC,
+    Capabilities "capabilities" ATOMIC,
     RestartBackoff "restart-backoff" LONGRUN,
 }
 

@@ -110,6 +110,8 @@ pub struct Definition {
     pub consumer_for: List,
     /// The bundle to make of the pipeline that ends here: one name, or none.
     pub pipeline_name: List,
+    /// The path of its cgroup; empty if it has none.
+    pub cgroup: Bytes,
     /// A longrun's service directory, or a oneshot's scripts, in the order of their paths.
     pub files: Vec<SourceFile>,
     /// Whether something grave is wrong with it.
@@ -135,6 +137,7 @@ impl Definition {
             producer_for: List::default(),
             consumer_for: List::default(),
             pipeline_name: List::default(),
+            cgroup: Vec::new(),
             files: Vec::new(),
             broken: false,
         }

@@ -19,6 +19,8 @@ use sys::process::Resource;
 
 /// The first line of a generated `run`; the token becomes the path of the binary when the file is written.
 pub const RUN: &[u8] = b"#!@SKEG@ s6rc-run\n";
+/// What comes before the settings in the command line of a oneshot that has some: its runner is skeg.
+pub const SCRIPT: &[u8] = b"/proc/self/exe\0s6rc-script\0";
 /// The first line of a generated `finish`.
 const FINISH: &[u8] = b"#!@SKEG@ s6rc-finish\n";
 /// The second line of a generated script; another one is refused.
@@ -375,6 +377,13 @@ impl<'a> Settings<'a> {
             }
         }
         bytes
+    }
+
+    /// A oneshot's command line with the settings in front: words with a zero byte after each.
+    pub fn script(&self, words: &[u8]) -> Vec<u8> {
+        // The line that would be the script's first stays as an empty one, for `decode`.
+        let settings = self.run();
+        [SCRIPT, settings.get(RUN.len() - 1..).unwrap_or_default(), b"\0", words].concat()
     }
 
     /// The bytes of the generated `finish`; none where the service needs none.

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: ISC
-//! Process settings and `restart-backoff` of a longrun: the files of `PROCESS.md` into a generated `run`.
+//! Process settings and `restart-backoff`: the files of `PROCESS.md` into a generated `run`, or before a oneshot's commands.
 //!
-//! The definition's own script becomes `run.user`; the generated one carries the settings, which `s6rc-run`
-//! applies before it executes that script, or the `command`. So no setting depends on whose supervisor runs it.
+//! A longrun's own script becomes `run.user`; the generated one carries the settings, which `s6rc-run` applies before
+//! it executes that script, or the `command`. So no setting depends on whose supervisor runs it. A oneshot's command
+//! lines get `s6rc-script` and the settings in front.
 
-use crate::Definition;
 use crate::definition::{One, file};
 use crate::fault::What;
 use crate::known::Known;
 use crate::process::{Fault, Setting, Settings};
+use crate::{Definition, Type};
 use alloc::vec::Vec;
 use db::Flags;
 
@@ -26,9 +27,11 @@ const FILES: [(Known, Setting); 9] = [
 
 /// Reads the settings; with any, `run` becomes `run.user` and a generated `run` takes its place.
 pub fn read(one: &mut One<'_, '_>, d: &mut Definition) {
-    backoff(one, d);
-    let contents: Vec<_> =
-        FILES.iter().filter_map(|(known, setting)| Some((*setting, one.bytes(*known)?))).collect();
+    if d.kind == Type::Longrun {
+        backoff(one, d);
+    }
+    let has = FILES.iter().filter(|(known, _)| known.types().has(d.kind));
+    let contents: Vec<_> = has.filter_map(|(known, setting)| Some((*setting, one.bytes(*known)?))).collect();
     let command = core::mem::take(&mut one.command);
     let name = d.name.clone();
     let mut settings = Settings::new();
@@ -48,7 +51,17 @@ pub fn read(one: &mut One<'_, '_>, d: &mut Definition) {
         return;
     }
     d.flags = d.flags.with(Flags::SETTINGS);
+    if d.kind == Type::Oneshot {
+        // One without a word is a success, whoever runs it.
+        for script in d.files.iter_mut().filter(|file| !file.bytes.is_empty()) {
+            script.bytes = settings.script(&script.bytes);
+        }
+        return;
+    }
     wrap(d, b"run", settings.run());
+    if let Some(cgroup) = &settings.cgroup {
+        d.cgroup.clone_from(&cgroup.path);
+    }
     if let Some(finish) = settings.finish() {
         d.flags = d.flags.with(Flags::CGROUP);
         wrap(d, b"finish", finish);

@@ -7,15 +7,20 @@
 use super::identity::{self, Identity};
 use super::{Service, decode, read_file};
 use db::{Db, Flags};
-use source::process::{RUN, Settings};
+use source::process::{RUN, SCRIPT, Settings};
 
 /// Says what can't be applied; whether everything can.
 pub fn all(applet: &[u8], db: Db<'_>) -> bool {
     let mut good = true;
     for id in db.services().filter(|id| db.flags(*id).has(Flags::SETTINGS)) {
-        for file in db.files(id).filter(|file| file.bytes.starts_with(RUN)) {
+        for file in db.files(id) {
+            let settings = match file.bytes.strip_prefix(SCRIPT) {
+                Some(words) => words.split(|b| *b == 0).next().unwrap_or_default(),
+                None if file.bytes.starts_with(RUN) => file.bytes,
+                None => continue,
+            };
             let service = Service { applet, name: db.name(id) };
-            good &= decode(service, file.bytes).and_then(|settings| one(service, &settings)).is_ok();
+            good &= decode(service, settings).and_then(|settings| one(service, &settings)).is_ok();
         }
     }
     good
