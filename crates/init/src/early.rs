@@ -73,10 +73,10 @@ pub fn wait_for(path: &[u8], limit: Millis) -> Result<(), Fault> {
 }
 
 /// Makes what is mounted at [`NEW_ROOT`] the root: moves the mounts, deletes the initramfs, changes the root.
-pub fn switch_root(mut fault: impl FnMut(Fault)) -> Result<(), Fault> {
+pub fn switch_root(fault: fn(&Fault)) -> Result<(), Fault> {
     for at in [c"/dev", c"/proc", c"/sys"] {
         if let Err(errno) = move_mount(at) {
-            fault(Fault::new(Step::Move, at.to_bytes(), errno));
+            fault(&Fault::new(Step::Move, at.to_bytes(), errno));
             let _ = sys::fs::unmount(at, UnmountFlags::DETACH);
         }
     }

@@ -14,24 +14,26 @@ pub const LIST: &CStr = c"/etc/skeg/modules";
 /// Bytes of a list that are read: some two hundred modules.
 const MAX_LIST: usize = 16 * 1024;
 
-/// Loads the modules that `list` names; `fault` is told of each that can't be loaded. How many were loaded.
-pub fn load(list: &CStr, mut fault: impl FnMut(Fault)) -> Result<u32, Fault> {
+/// Loads the modules that `list` names; `fault` is told of each that can't be loaded. Whether all are there then.
+pub fn load(list: &CStr, fault: fn(&Fault)) -> Result<bool, Fault> {
     let mut buf = [0; MAX_LIST];
     let read = sys::fs::open_read(CWD, list).and_then(|file| sys::fs::read_full(file, &mut buf));
     let len = read.map_err(|e| Fault::new(Step::Read, list.to_bytes(), e))?;
-    let mut loaded = 0;
+    let mut all = true;
     for line in buf.get(..len).unwrap_or_default().split(|b| *b == b'\n') {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
         match load_one(line) {
-            Ok(()) => loaded += 1,
-            Err(Errno::EXIST) => {}
-            Err(errno) => fault(Fault { step: Step::Module, what: name(line), errno }),
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => {
+                fault(&Fault { step: Step::Module, what: name(line), errno });
+                all = false;
+            }
         }
     }
-    Ok(loaded)
+    Ok(all)
 }
 
 fn load_one(line: &[u8]) -> sys::Result<()> {

@@ -46,13 +46,13 @@ const LATE: &[Kernel] = &[
 ];
 
 /// Mounts /proc, /sys and /dev, and makes their directories where it can.
-pub fn early(fault: impl FnMut(Fault)) {
+pub fn early(fault: fn(&Fault)) {
     all(EARLY, fault);
 }
 
 /// Mounts what is missing on the root: /proc, /sys, /dev, /dev/pts, /run and /tmp.
-pub fn on_root(mut fault: impl FnMut(Fault)) {
-    all(EARLY, &mut fault);
+pub fn on_root(fault: fn(&Fault)) {
+    all(EARLY, fault);
     all(LATE, fault);
     // What devtmpfs does not make, and scripts use. Already there is fine.
     for (target, at) in DEV_LINKS {
@@ -69,7 +69,7 @@ const DEV_LINKS: [(&CStr, &CStr); 4] = [
 ];
 
 /// What is mounted there already (`EBUSY`) is no fault.
-fn all(list: &[Kernel], mut fault: impl FnMut(Fault)) {
+fn all(list: &[Kernel], fault: fn(&Fault)) {
     for one in list {
         if is_mount_point(one.at) {
             continue;
@@ -77,7 +77,7 @@ fn all(list: &[Kernel], mut fault: impl FnMut(Fault)) {
         let _ = sys::fs::mkdir(CWD, one.at, 0o755);
         match sys::fs::mount(one.kind, one.at, one.kind, one.flags, one.data) {
             Ok(()) | Err(Errno::BUSY) => {}
-            Err(errno) => fault(Fault { step: Step::Mount, what: name(one.at.to_bytes()), errno }),
+            Err(errno) => fault(&Fault { step: Step::Mount, what: name(one.at.to_bytes()), errno }),
         }
     }
 }

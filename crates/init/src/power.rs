@@ -61,7 +61,7 @@ fn reap(limit: Millis) {
 }
 
 /// Writes everything to disk and takes the mounts away; what stays mounted becomes read-only.
-pub fn unmount_all(mut fault: impl FnMut(Fault)) {
+pub fn unmount_all(fault: fn(&Fault)) {
     sys::fs::sync();
     let mut buf = [0; MAX_MOUNTS];
     for round in 1..=ROUNDS {
@@ -75,7 +75,7 @@ pub fn unmount_all(mut fault: impl FnMut(Fault)) {
             if let Err(errno) = unmount(at) {
                 left = true;
                 if round == ROUNDS {
-                    fault(Fault::new(Step::Unmount, at, errno));
+                    fault(&Fault::new(Step::Unmount, at, errno));
                 }
             }
         }

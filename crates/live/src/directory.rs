@@ -290,7 +290,7 @@ mod tests {
         }
         History::open(locked.sv()).unwrap().append(&record).unwrap();
         let (mut least, mut most, mut count) = (u32::MAX, 0, 0);
-        read(locked.sv(), |sequence, found| {
+        read(locked.sv(), &mut |sequence, found| {
             (least, most, count) = (least.min(sequence), most.max(sequence), count + 1);
             assert_eq!(*found, record);
         })

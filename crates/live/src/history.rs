@@ -95,7 +95,7 @@ impl History {
         let flags = fs::OFlags::RDWR | fs::OFlags::CREATE;
         let file = fs::open(sv, c"history", flags, 0o644).during(Op::Open, What::History)?;
         let mut newest = 0;
-        walk(&file, |sequence, _| newest = newest.max(sequence))?;
+        walk(&file, &mut |sequence, _| newest = newest.max(sequence))?;
         Ok(Self { file, newest })
     }
 
@@ -110,7 +110,7 @@ impl History {
 }
 
 /// Gives every record of this `LIVE:sv` directory with its sequence number, in no order. No ring, no record.
-pub fn read(sv: BorrowedFd<'_>, each: impl FnMut(u32, &Record<'_>)) -> Result<(), LiveError> {
+pub fn read(sv: BorrowedFd<'_>, each: &mut dyn FnMut(u32, &Record<'_>)) -> Result<(), LiveError> {
     match fs::open_read(sv, c"history") {
         Ok(file) => walk(&file, each),
         Err(sys::Errno::NOENT) => Ok(()),
@@ -118,7 +118,8 @@ pub fn read(sv: BorrowedFd<'_>, each: impl FnMut(u32, &Record<'_>)) -> Result<()
     }
 }
 
-fn walk(file: &OwnedFd, mut each: impl FnMut(u32, &Record<'_>)) -> Result<(), LiveError> {
+#[inline(never)]
+fn walk(file: &OwnedFd, each: &mut dyn FnMut(u32, &Record<'_>)) -> Result<(), LiveError> {
     let mut buf = [0; RECORD * 64];
     let mut at = 0u64;
     while at < u64::from(RING) * RECORD as u64 {

@@ -91,7 +91,7 @@ impl Call {
 
     /// Says what is wrong with an option; the exit code.
     fn refuse(&self, args: &Args<Strings>, wrong: Wrong) -> u8 {
-        let mut line = text::Line::<1024>::new();
+        let mut line = text::Line::new();
         line.put(if wrong == Wrong::Unknown { b"unknown option -" } else { b"option -" });
         line.put(if args.is_long { b"-" } else { b"" }).put(args.name);
         let value = args.value.to_bytes();
@@ -129,7 +129,7 @@ impl Call {
     /// Says what is wrong with the arguments, and where to read more; the exit code of a wrong usage.
     #[inline(never)]
     pub fn misused(&self, template: &str, argument: &[u8]) -> u8 {
-        let mut line = text::Line::<1024>::new();
+        let mut line = text::Line::new();
         self.say("% (--help shows the usage)", line.put_filled(template, &[argument]).as_bytes());
         USAGE
     }
@@ -175,8 +175,10 @@ pub fn run(areas: &'static [&'static [Applet]], mut arguments: Strings) -> u8 {
     }
 }
 
-fn find(areas: &'static [&'static [Applet]], name: &[u8]) -> Option<&'static Applet> {
-    areas.iter().flat_map(|area| area.iter()).find(|a| a.name.as_bytes() == name)
+/// The applet of this name.
+#[inline(never)]
+pub fn find(areas: &'static [&'static [Applet]], name: &[u8]) -> Option<&'static Applet> {
+    areas.iter().find_map(|area| area.iter().find(|a| a.name.as_bytes() == name))
 }
 
 fn start(applet: &'static Applet, words: Strings) -> u8 {

@@ -52,7 +52,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
     let db = match db::Db::check_structure(&image) {
         Ok(db) => db,
         Err(error) => {
-            let mut line = text::Line::<256>::new();
+            let mut line = text::Line::new();
             fault_words::put_corrupt(&mut line, error);
             call.say("a bug: the image that was made is not valid: %", line.as_bytes());
             return Err(SYSTEM);
@@ -60,7 +60,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
     };
     place.write(call, &image, plan.replace)?;
     if plan.verbosity >= 2 {
-        let mut line = text::Line::<512>::new();
+        let mut line = text::Line::new();
         line.put(b"compiled ").num(db.longruns() as u64).put(b" longruns, ");
         line.num((db.len() - db.longruns()) as u64).put(b" oneshots and ").num(db.bundles().len() as u64);
         line.put(b" bundles into ").put_quoted(plan.out.to_bytes()).put(b", ").num(image.len() as u64);

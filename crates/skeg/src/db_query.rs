@@ -4,8 +4,8 @@
 //! A question about a few services looks at these alone, each of which carries its own seal. Before anything else is
 //! believed, and before something is said not to be there, the checksums of the whole image are looked at.
 
-use crate::applet::{Applet, Call, USAGE};
-use crate::fault_words;
+use crate::applet::{Applet, Call};
+use crate::{fault_words, words};
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{Corrupt, Db, Direction, Flags, Kind, ServiceId, Target};
@@ -26,28 +26,65 @@ const INVALID: u8 = 4;
 /// A name of the wrong type.
 const WRONG_TYPE: u8 = 5;
 
+/// What is asked, in the order of [`COMMANDS`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Help,
+    Check,
+    List,
+    Type,
+    Timeout,
+    Contents,
+    Dependencies,
+    Pipeline,
+    Script,
+    Flags,
+    Atomics,
+    AllDependencies,
+}
+
+const COMMANDS: &str =
+    "help check list type timeout contents dependencies pipeline script flags atomics all-dependencies";
+
+impl Command {
+    fn of(word: &[u8]) -> Option<Self> {
+        use Command::*;
+        const ALL: [Command; 12] = [
+            Help,
+            Check,
+            List,
+            Type,
+            Timeout,
+            Contents,
+            Dependencies,
+            Pipeline,
+            Script,
+            Flags,
+            Atomics,
+            AllDependencies,
+        ];
+        ALL.get(words::place(word, COMMANDS)?).copied()
+    }
+}
+
 struct Query {
     direction: Direction,
     hide_essential: bool,
-    command: &'static [u8],
+    command: Command,
     names: Vec<&'static CStr>,
 }
 
 fn parse(call: &Call) -> Result<Query, u8> {
+    let word = call.operand("which command?")?.to_bytes();
+    let Some(command) = Command::of(word) else { return Err(call.misused("unknown command '%'", word)) };
     let query = Query {
         direction: if call.last(b"ud") == b'd' { Direction::Down } else { Direction::Up },
         hide_essential: call.last(b"Ee") == b'e',
-        command: call.operand("which command?")?.to_bytes(),
+        command,
         names: call.words.skip(1).collect(),
     };
-    let wants_name = match query.command {
-        b"help" | b"check" => false,
-        b"list" | b"type" | b"timeout" | b"contents" | b"dependencies" | b"pipeline" | b"script"
-        | b"flags" | b"atomics" | b"all-dependencies" => true,
-        other => return Err(call.misused("unknown command '%'", other)),
-    };
-    if wants_name && query.names.is_empty() {
-        return Err(call.misused("'%' needs a name", query.command));
+    if query.names.is_empty() && !matches!(command, Command::Help | Command::Check) {
+        return Err(call.misused("'%' needs a name", word));
     }
     Ok(query)
 }
@@ -68,7 +105,7 @@ pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
 
 /// Says why an image is refused; the exit code.
 pub fn refuse_image(call: &Call, path: &CStr, error: Corrupt) -> u8 {
-    let mut line = text::Line::<256>::new();
+    let mut line = text::Line::new();
     fault_words::put_corrupt(&mut line, error);
     call.say_two("the image % is not valid: %", path.to_bytes(), line.as_bytes());
     INVALID
@@ -80,7 +117,7 @@ fn main(call: &Call) -> Result<u8, u8> {
 }
 
 fn answer(call: &Call, query: &Query) -> Result<(), u8> {
-    if query.command == b"help" {
+    if query.command == Command::Help {
         return call.help().map(|_| ());
     }
     let live;
@@ -93,7 +130,7 @@ fn answer(call: &Call, query: &Query) -> Result<(), u8> {
         }
     };
     let bytes = map(call, path)?;
-    let opened = if query.command == b"check" { Db::check(bytes) } else { Db::glance(bytes) };
+    let opened = if query.command == Command::Check { Db::check(bytes) } else { Db::glance(bytes) };
     let db = opened.map_err(|error| refuse_image(call, path, error))?;
     let asked = Asked { call, query, path, db, sure: false, out: Vec::with_capacity(512) };
     asked.answer()
@@ -112,15 +149,15 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn answer(mut self) -> Result<(), u8> {
         match self.query.command {
-            b"list" => self.list()?,
-            b"type" => self.kind()?,
-            b"timeout" => self.timeout()?,
-            b"contents" => self.contents()?,
-            b"dependencies" | b"atomics" | b"all-dependencies" => self.union()?,
-            b"pipeline" => self.pipeline()?,
-            b"script" => self.script()?,
-            b"flags" => self.flags()?,
-            _ => {}
+            Command::Help | Command::Check => {}
+            Command::List => self.list()?,
+            Command::Type => self.kind()?,
+            Command::Timeout => self.timeout()?,
+            Command::Contents => self.contents()?,
+            Command::Dependencies | Command::Atomics | Command::AllDependencies => self.union()?,
+            Command::Pipeline => self.pipeline()?,
+            Command::Script => self.script()?,
+            Command::Flags => self.flags()?,
         }
         sys::fs::write_all(sys::stdout(), &self.out)
             .map_err(|e| self.call.failed("write to standard output", b"", e))
@@ -196,23 +233,20 @@ impl Asked<'_> {
     fn list(&mut self) -> Result<(), u8> {
         self.make_sure()?;
         let (longruns, all) = (self.db.longruns(), self.db.len());
-        let range = match self.first().to_bytes() {
-            b"all" | b"services" => 0..all,
-            b"oneshots" => longruns..all,
-            b"longruns" => 0..longruns,
-            b"bundles" => 0..0,
-            other => {
-                self.call.misused("'%' can't be listed: all, services, oneshots, longruns, bundles", other);
-                return Err(USAGE);
-            }
+        let what = self.first().to_bytes();
+        let Some(place) = words::place(what, "all services oneshots longruns bundles") else {
+            let known = "'%' can't be listed: all, services, oneshots, longruns, bundles";
+            return Err(self.call.misused(known, what));
         };
+        let range =
+            [0..all, 0..all, longruns..all, 0..longruns, 0..0].get(place).cloned().unwrap_or_default();
         let hides = self.query.hide_essential;
         for id in self.db.services().take(range.end).skip(range.start) {
-            if self.first() == c"all" || !(hides && self.db.flags(id).has(Flags::ESSENTIAL)) {
+            if place == 0 || !(hides && self.db.flags(id).has(Flags::ESSENTIAL)) {
                 self.line(self.db.name(id));
             }
         }
-        if matches!(self.first().to_bytes(), b"all" | b"bundles") {
+        if place == 0 || place == 4 {
             for id in self.db.bundles() {
                 self.line(self.db.bundle_name(id));
             }
@@ -256,11 +290,11 @@ impl Asked<'_> {
     fn union(&mut self) -> Result<(), u8> {
         let mut wanted = Set::new(self.db.len());
         let mut waiting: Vec<ServiceId> = Vec::new();
-        let deeply = self.query.command == b"all-dependencies";
+        let deeply = self.query.command == Command::AllDependencies;
         for name in &self.query.names {
             let found = self.find(name)?;
             for id in self.db.atomics(found) {
-                if self.query.command == b"dependencies" {
+                if self.query.command == Command::Dependencies {
                     for other in self.db.dependencies(id, self.query.direction) {
                         wanted.insert(other.index() as u16);
                     }
@@ -323,7 +357,7 @@ impl Asked<'_> {
     fn flags(&mut self) -> Result<(), u8> {
         let id = self.atomic()?;
         let flags = self.db.flags(id).0 & Flags::REFERENCE.0;
-        let mut line = text::Line::<16>::new();
+        let mut line = text::Line::new();
         line.hex(&flags.to_be_bytes());
         self.line(line.as_bytes());
         Ok(())

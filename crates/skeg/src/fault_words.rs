@@ -40,129 +40,129 @@ pub fn put_fault(out: &mut Vec<u8>, name: &[u8], fault: &Fault) {
     if place {
         out.extend_from_slice(b": ");
     }
-    let mut pieces = heapless::Vec::<&[u8], 8>::new();
-    what(fault, &mut pieces);
-    for piece in pieces {
-        put_quoted(out, piece);
+    let template = what(fault);
+    let argument = match fault.what {
+        What::Read(errno) => crate::words::errno(errno),
+        _ => &fault.text,
+    };
+    put_filled(out, template, argument);
+    if let What::Setting(wrong) = fault.what {
+        put_filled(out, setting(wrong), b"");
     }
     if !fault.near.is_empty() {
-        out.extend_from_slice(b" (did you mean '");
-        put_quoted(out, &fault.near);
-        out.extend_from_slice(b"'?)");
+        put_filled(out, " (did you mean '%'?)", &fault.near);
     }
     out.push(b'\n');
 }
 
-type Pieces<'a> = heapless::Vec<&'a [u8], 8>;
-
-fn say<'a>(to: &mut Pieces<'a>, pieces: &[&'a [u8]]) {
-    let _ = to.extend_from_slice(pieces);
-}
-
-fn what<'a>(fault: &'a Fault, to: &mut Pieces<'a>) {
-    let text = fault.text.as_slice();
-    let plain: &[u8] = match fault.what {
-        What::Read(errno) => return say(to, &[b"can't be read: ", crate::words::errno(errno)]),
-        What::NotFile => b"is not a regular file",
-        What::NotDirectory => b"is not a directory",
-        What::TooLarge => b"is too large, or lies too deep, for an image (16 MiB a file, 32 directories)",
-        What::Special => b"is neither a file nor a directory nor a link: it can't be part of an image",
-        What::LongPath => b"the path is too long for an image (1023 bytes)",
-        What::EmptySource => b"holds no definition",
-        What::NoType => b"there is none: it must say oneshot, longrun or bundle",
-        What::BadType => return say(to, &[b"'", text, b"' is no type: oneshot, longrun or bundle"]),
-        What::LongName => b"the name is too long: a scan directory takes 250 bytes",
-        What::Reserved => {
-            return say(to, &[b"'", text, b"': names that begin with s6rc- or s6-rc- are reserved"]);
+/// Appends a text with each `%` of it replaced by the argument, quoted.
+fn put_filled(out: &mut Vec<u8>, template: &str, argument: &[u8]) {
+    for &byte in template.as_bytes() {
+        if byte == b'%' {
+            put_quoted(out, argument);
+        } else {
+            out.push(byte);
         }
-        What::Newline => b"a name can't contain a newline",
-        What::BadName => return say(to, &[b"'", text, b"' can't be the name of a service"]),
-        What::Crlf => b"the lines end in CRLF (carriage return and newline): make them end in a newline alone",
-        What::BadNumber => return say(to, &[b"'", text, b"' is not a number from 0 to 4294967295"]),
-        What::Missing => b"there is none, and it is needed",
-        What::OneName => b"there must be exactly one name in it",
-        What::Twice => return say(to, &[b"'", text, b"' is listed more than once"]),
-        What::SameFd => return say(to, &[b"descriptor ", text, b" is that of notification-fd already"]),
-        What::LowFd => return say(to, &[b"descriptor ", text, b" is one of the standard streams"]),
-        What::Signal => return say(to, &[b"nobody knows the signal '", text, b"'"]),
-        What::Lex(lex) => lexer(lex),
-        What::Shebang => {
-            b"begins with #!, but is not run as a script: it is one command line, for example the path of a script"
-        }
-        What::NoShebang => b"begins neither with #! nor as a program: the kernel will not run it",
-        What::ShebangCrlf => b"the first line ends in CRLF: the kernel would look for an interpreter of that name",
-        What::RunAndCommand => b"there is a 'run' as well: only one of the two can be",
-        What::EmptyCommand => b"there is no command in it",
-        What::Misplaced => return say(to, &[b"is ignored: it means nothing to a ", text]),
-        What::NotForIt => return say(to, &[b"it means nothing to a ", text, b": remove it"]),
-        What::UnknownFile => b"is ignored: no such file is known",
-        What::Shadowed => return say(to, &[b"is ignored, since there is a ", text]),
-        What::PipelineName => b"is ignored: it counts only where a pipeline ends",
-        What::Setting(wrong) => return setting(wrong, text, to),
-        What::Backoff => {
-            b"must be two numbers of milliseconds: the first pause, from 1, and the longest"
-        }
-        What::SameCgroup => {
-            return say(to, &[text, b"/cgroup is the same group or one above: a stop of one would kill the other"]);
-        }
-        What::Duplicate => return say(to, &[b"it is defined in ", text, b" too"]),
-        What::Undefined if fault.line == 0 => b"no such service",
-        What::Undefined => return say(to, &[b"'", text, b"': no such service"]),
-        What::NotLongrun => return say(to, &[b"'", text, b"' is no longrun: only longruns make pipelines"]),
-        What::IsBundle => return say(to, &[b"'", text, b"' is a bundle"]),
-        What::NotMutual => {
-            return say(to, &[b"'", text, b"' does not say so too: producer-for and consumer-for must agree"]);
-        }
-        What::Cycle => return say(to, &[b"it needs itself: ", text]),
-        What::BundleCycle => return say(to, &[b"it contains itself: ", text]),
-        What::NotDependency => return say(to, &[b"'", text, b"' is no dependency: it can't restart this"]),
-        What::LeftOut => return say(to, &[b"is left out: it can't do without '", text, b"'"]),
-        What::TooManyServices => b"too many services: an image holds 8192",
-        What::TooManyBundles => b"too many bundles: an image holds 8192",
-        What::ImageTooLarge => b"too large for an image (4 GiB in all, 65535 files a service)",
-    };
-    say(to, &[plain]);
-}
-
-const fn lexer(lex: Lex) -> &'static [u8] {
-    match lex {
-        Lex::Quote => b"a quotation mark is never closed",
-        Lex::Open => b"a { is never closed (a word that is only a brace needs quotes)",
-        Lex::Close => b"a } closes nothing (a word that is only a brace needs quotes)",
-        Lex::Escape => b"a backslash without anything to quote",
-        Lex::Number => b"a number after a backslash must be from 1 to 255",
     }
 }
 
-fn setting<'a>(wrong: Wrong, text: &'a [u8], to: &mut Pieces<'a>) {
-    let why: &[u8] = match wrong {
-        Wrong::Crlf => b"the line ends in CRLF: make it end in a newline alone",
-        Wrong::ControlByte => b"a control character",
-        Wrong::Missing => b"the file says nothing",
-        Wrong::SecondValue => b"there is a value already",
-        Wrong::TooManyWords => b"too many words",
-        Wrong::TooManyLines => b"more than 256 lines",
-        Wrong::NotANumber => b"not a number",
-        Wrong::Range(-20, _) => b"must be from -20 to 19",
-        Wrong::Range(..) => b"must be from -1000 to 1000",
-        Wrong::NotAnUmask => b"not an octal number up to 777",
-        Wrong::NotAName => b"neither a name nor a number",
-        Wrong::NoSuchLimit => b"no limit of that name (prlimit(1) has them)",
-        Wrong::LimitWithoutValue => b"a limit needs a value",
-        Wrong::NotALimit => b"neither a number nor 'unlimited' nor '-'",
-        Wrong::SoftAboveHard => b"the soft limit is above the hard one",
-        Wrong::Twice => b"it comes twice",
-        Wrong::NoSuchCapability => b"no capability of that name (capabilities(7) has them)",
-        Wrong::NotACgroup => b"not a plain relative path",
-        Wrong::NotACgroupFile => b"not a file of a cgroup that a definition may write",
-        Wrong::CgroupFileWithoutValue => b"a file of a cgroup needs a value",
-        Wrong::NotEmpty => b"this file must be empty",
-    };
-    if text.is_empty() { say(to, &[why]) } else { say(to, &[b"'", text, b"': ", why]) }
+/// What is wrong, with the places of the fault's text.
+fn what(fault: &Fault) -> &'static str {
+    match fault.what {
+        What::Read(_) => "can't be read: %",
+        What::NotFile => "is not a regular file",
+        What::NotDirectory => "is not a directory",
+        What::TooLarge => "is too large, or lies too deep, for an image (16 MiB a file, 32 directories)",
+        What::Special => "is neither a file nor a directory nor a link: it can't be part of an image",
+        What::LongPath => "the path is too long for an image (1023 bytes)",
+        What::EmptySource => "holds no definition",
+        What::NoType => "there is none: it must say oneshot, longrun or bundle",
+        What::BadType => "'%' is no type: oneshot, longrun or bundle",
+        What::LongName => "the name is too long: a scan directory takes 250 bytes",
+        What::Reserved => "'%': names that begin with s6rc- or s6-rc- are reserved",
+        What::Newline => "a name can't contain a newline",
+        What::BadName => "'%' can't be the name of a service",
+        What::Crlf => "the lines end in CRLF (carriage return and newline): make them end in a newline alone",
+        What::BadNumber => "'%' is not a number from 0 to 4294967295",
+        What::Missing => "there is none, and it is needed",
+        What::OneName => "there must be exactly one name in it",
+        What::Twice => "'%' is listed more than once",
+        What::SameFd => "descriptor % is that of notification-fd already",
+        What::LowFd => "descriptor % is one of the standard streams",
+        What::Signal => "nobody knows the signal '%'",
+        What::Lex(lex) => lexer(lex),
+        What::Shebang => {
+            "begins with #!, but is not run as a script: it is one command line, for example the path of a script"
+        }
+        What::NoShebang => "begins neither with #! nor as a program: the kernel will not run it",
+        What::ShebangCrlf => {
+            "the first line ends in CRLF: the kernel would look for an interpreter of that name"
+        }
+        What::RunAndCommand => "there is a 'run' as well: only one of the two can be",
+        What::EmptyCommand => "there is no command in it",
+        What::Misplaced => "is ignored: it means nothing to a %",
+        What::NotForIt => "it means nothing to a %: remove it",
+        What::UnknownFile => "is ignored: no such file is known",
+        What::Shadowed => "is ignored, since there is a %",
+        What::PipelineName => "is ignored: it counts only where a pipeline ends",
+        What::Setting(_) if fault.text.is_empty() => "",
+        What::Setting(_) => "'%': ",
+        What::Backoff => "must be two numbers of milliseconds: the first pause, from 1, and the longest",
+        What::SameCgroup => "%/cgroup is the same group or one above: a stop of one would kill the other",
+        What::Duplicate => "it is defined in % too",
+        What::Undefined if fault.line == 0 => "no such service",
+        What::Undefined => "'%': no such service",
+        What::NotLongrun => "'%' is no longrun: only longruns make pipelines",
+        What::IsBundle => "'%' is a bundle",
+        What::NotMutual => "'%' does not say so too: producer-for and consumer-for must agree",
+        What::Cycle => "it needs itself: %",
+        What::BundleCycle => "it contains itself: %",
+        What::NotDependency => "'%' is no dependency: it can't restart this",
+        What::LeftOut => "is left out: it can't do without '%'",
+        What::TooManyServices => "too many services: an image holds 8192",
+        What::TooManyBundles => "too many bundles: an image holds 8192",
+        What::ImageTooLarge => "too large for an image (4 GiB in all, 65535 files a service)",
+    }
+}
+
+const fn lexer(lex: Lex) -> &'static str {
+    match lex {
+        Lex::Quote => "a quotation mark is never closed",
+        Lex::Open => "a { is never closed (a word that is only a brace needs quotes)",
+        Lex::Close => "a } closes nothing (a word that is only a brace needs quotes)",
+        Lex::Escape => "a backslash without anything to quote",
+        Lex::Number => "a number after a backslash must be from 1 to 255",
+    }
+}
+
+const fn setting(wrong: Wrong) -> &'static str {
+    match wrong {
+        Wrong::Crlf => "the line ends in CRLF: make it end in a newline alone",
+        Wrong::ControlByte => "a control character",
+        Wrong::Missing => "the file says nothing",
+        Wrong::SecondValue => "there is a value already",
+        Wrong::TooManyWords => "too many words",
+        Wrong::TooManyLines => "more than 256 lines",
+        Wrong::NotANumber => "not a number",
+        Wrong::Range(-20, _) => "must be from -20 to 19",
+        Wrong::Range(..) => "must be from -1000 to 1000",
+        Wrong::NotAnUmask => "not an octal number up to 777",
+        Wrong::NotAName => "neither a name nor a number",
+        Wrong::NoSuchLimit => "no limit of that name (prlimit(1) has them)",
+        Wrong::LimitWithoutValue => "a limit needs a value",
+        Wrong::NotALimit => "neither a number nor 'unlimited' nor '-'",
+        Wrong::SoftAboveHard => "the soft limit is above the hard one",
+        Wrong::Twice => "it comes twice",
+        Wrong::NoSuchCapability => "no capability of that name (capabilities(7) has them)",
+        Wrong::NotACgroup => "not a plain relative path",
+        Wrong::NotACgroupFile => "not a file of a cgroup that a definition may write",
+        Wrong::CgroupFileWithoutValue => "a file of a cgroup needs a value",
+        Wrong::NotEmpty => "this file must be empty",
+    }
 }
 
 /// Why an image is refused, in words, appended to a line.
-pub fn put_corrupt<const N: usize>(line: &mut text::Line<N>, error: Corrupt) {
+pub fn put_corrupt(line: &mut text::Line, error: Corrupt) {
     match error {
         Corrupt::Truncated(n) => {
             line.put(b"it is cut short (at least ").num(u64::from(n)).put(b" bytes are missing or more)")

@@ -82,16 +82,13 @@ fn init_applet(call: &Call) -> Result<u8, u8> {
 }
 
 fn load_modules(call: &Call) -> Result<u8, u8> {
-    let mut failed = false;
-    let loaded = modules::load({ call.words }.next().unwrap_or(modules::LIST), |fault| {
-        failed = true;
-        say::fault(&fault);
-    });
-    if let Err(fault) = loaded {
-        say::fault(&fault);
-        return Err(SYSTEM);
+    match modules::load({ call.words }.next().unwrap_or(modules::LIST), say::fault) {
+        Ok(all) => Ok(u8::from(!all)),
+        Err(fault) => {
+            say::fault(&fault);
+            Err(SYSTEM)
+        }
     }
-    Ok(u8::from(failed))
 }
 
 /// The whole life of process 1 before it is the scanner.
@@ -100,7 +97,7 @@ pub fn process_1() -> ! {
     sys::process::umask(0o022);
     // Ctrl-Alt-Del becomes a SIGINT to process 1, so that it stops the services first.
     let _ = sys::process::reboot(Machine::AskOnCtrlAltDel);
-    mounts::early(|fault| say::fault(&fault));
+    mounts::early(say::fault);
     let _ = sys::start::take_console(c"/dev/console");
     let mut line = [0; cmdline::MAX];
     let options = read_options(&mut line);
@@ -120,7 +117,7 @@ fn read_options(line: &mut [u8]) -> Options<'_> {
 /// In the initramfs: to the real root. Returns when there is no init there: this program goes on itself.
 fn stage1(options: &Options<'_>) {
     let handover = handover();
-    if let Err(fault) = modules::load(modules::LIST, |fault| say::fault(&fault))
+    if let Err(fault) = modules::load(modules::LIST, say::fault)
         && !(fault.step == Step::Read && fault.errno == Errno::NOENT)
     {
         say::fault(&fault);
@@ -130,7 +127,7 @@ fn stage1(options: &Options<'_>) {
         give_up(options, "there is no root file system");
     }
     // What this program needs if the root has no init: its own bytes, from before the initramfs is deleted.
-    if let Err(fault) = early::switch_root(|fault| say::fault(&fault)) {
+    if let Err(fault) = early::switch_root(say::fault) {
         say::fault(&fault);
         give_up(options, "the root can't be entered");
     }
@@ -148,7 +145,7 @@ fn stage1(options: &Options<'_>) {
 
 /// On the root: mounts, the scan directory, the child that starts the services; then it becomes the scanner.
 fn on_root(options: &Options<'_>) -> ! {
-    mounts::on_root(|fault| say::fault(&fault));
+    mounts::on_root(say::fault);
     let _ = sys::start::take_console(c"/dev/console");
     let program = match own_program() {
         Ok(program) => program,

@@ -14,12 +14,12 @@ pub const INVALID: u8 = 4;
 /// Says what is wrong with the live directory at `path`; the exit code.
 #[inline(never)]
 pub fn complain(call: &Call, path: &CStr, error: LiveError) -> u8 {
-    let mut line = Line::<1024>::new();
+    let mut line = Line::new();
     let code = tell(&mut line, path.to_bytes(), error);
     call.fail(code, "%", line.as_bytes())
 }
 
-fn tell(line: &mut Line<1024>, path: &[u8], error: LiveError) -> u8 {
+fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
     match error {
         LiveError::Sys(op, what, errno) => {
             line.put(b"can't ").put(verb(op)).put(b" ");
@@ -77,7 +77,7 @@ fn tell(line: &mut Line<1024>, path: &[u8], error: LiveError) -> u8 {
 }
 
 /// Appends who holds a lock.
-fn whose(line: &mut Line<1024>, holder: Option<u32>) {
+fn whose(line: &mut Line, holder: Option<u32>) {
     let Some(pid) = holder else { return };
     let mut command = [0; 256];
     let length = live::command_line(pid, &mut command);
@@ -102,7 +102,7 @@ const fn verb(op: Op) -> &'static [u8] {
     }
 }
 
-fn place(line: &mut Line<1024>, path: &[u8], what: What) {
+fn place(line: &mut Line, path: &[u8], what: What) {
     let (before, after): (&[u8], &[u8]) = match what {
         What::Parent => (b"the directory that holds ", b""),
         What::Link => (b"", b""),

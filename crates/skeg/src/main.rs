@@ -53,7 +53,7 @@ fn main(arguments: Strings) -> u8 {
 
 /// Whether an applet has this name.
 fn is_applet(name: &[u8]) -> bool {
-    AREAS.iter().flat_map(|area| area.iter()).any(|applet| applet.name.as_bytes() == name)
+    applet::find(AREAS, name).is_some()
 }
 
 #[panic_handler]

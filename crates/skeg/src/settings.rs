@@ -51,7 +51,7 @@ impl Service<'_> {
     /// `service 'NAME': WHAT OBJECT: WHY: HOW`, as far as they are there.
     #[inline(never)]
     fn say(self, what: &str, object: &str, why: &str, argument: &[u8], how: &[u8]) -> u8 {
-        let mut line = text::Line::<1024>::new();
+        let mut line = text::Line::new();
         line.put_filled("service '%': ", &[self.name]).put(what.as_bytes()).put(object.as_bytes());
         line.put(if object.is_empty() { b"" } else { b": " }).put_filled(why, &[argument]);
         if !how.is_empty() {
@@ -157,7 +157,7 @@ fn start(service: Service<'_>, settings: &Settings<'_>, program: &program::Progr
 }
 
 fn set_oom_score(score: i32) -> sys::Result<()> {
-    let mut line = text::Line::<16>::new();
+    let mut line = text::Line::new();
     let file = fs::open(CWD, c"/proc/self/oom_score_adj", fs::OFlags::WRONLY, 0)?;
     fs::write_all(&file, line.signed(i64::from(score)).end())
 }

@@ -7,7 +7,7 @@ use text::Line;
 
 /// Writes one line: the program's name, then the text with each `%` replaced by the next argument.
 pub fn complain_all(name: &[u8], template: &str, arguments: &[&[u8]]) {
-    let mut line = Line::<2048>::new();
+    let mut line = Line::new();
     line.put(name).put(b": ").put_filled(template, arguments);
     let _ = sys::fs::write_all(sys::stderr(), line.end());
 }
@@ -20,7 +20,7 @@ pub fn complain(name: &[u8], template: &str, argument: &[u8]) {
 
 /// Says which system call failed: `can't `, the text, and why.
 pub fn failed(name: &[u8], template: &str, argument: &[u8], errno: Errno) {
-    let mut line = Line::<2048>::new();
+    let mut line = Line::new();
     line.put(name).put(b": can't ").put_filled(template, &[argument]).put(b": ").put(self::errno(errno));
     let _ = sys::fs::write_all(sys::stderr(), line.end());
 }
@@ -45,6 +45,12 @@ pub fn print(pieces: &[&[u8]]) -> u8 {
         }
     }
     0
+}
+
+/// The place of a word in a list of words with blanks between, from 0.
+#[inline(never)]
+pub fn place(word: &[u8], list: &str) -> Option<usize> {
+    list.as_bytes().split(|b| *b == b' ').position(|one| one == word)
 }
 
 include!(concat!(env!("OUT_DIR"), "/help.rs"));

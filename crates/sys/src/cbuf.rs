@@ -27,39 +27,20 @@ impl<const N: usize> CBuf<N> {
     /// The pieces, one after the other.
     pub fn from_pieces(pieces: &[&[u8]]) -> core::result::Result<Self, TooLong> {
         let mut buf = Self::new();
-        for piece in pieces {
-            buf.push(piece)?;
-        }
+        buf.len = join(&mut buf.bytes, pieces).ok_or(TooLong)?;
         Ok(buf)
     }
 
     /// Appends these bytes; on an error nothing has changed.
     pub fn push(&mut self, piece: &[u8]) -> core::result::Result<&mut Self, TooLong> {
-        let end = self.len.checked_add(piece.len()).ok_or(TooLong)?;
-        if end >= N || piece.contains(&0) {
-            return Err(TooLong);
-        }
-        let room = self.bytes.get_mut(self.len..end).ok_or(TooLong)?;
-        room.copy_from_slice(piece);
-        self.len = end;
-        if let Some(last) = self.bytes.get_mut(end) {
-            *last = 0;
-        }
+        self.len = append(&mut self.bytes, self.len, piece).ok_or(TooLong)?;
         Ok(self)
     }
 
     /// Appends a decimal number.
-    pub fn push_number(&mut self, mut n: u64) -> core::result::Result<&mut Self, TooLong> {
-        let mut digits = [0u8; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (n % 10) as u8;
-            n /= 10;
-            if n == 0 {
-                return self.push(digits.get(at..).unwrap_or_default());
-            }
-        }
+    pub fn push_number(&mut self, n: u64) -> core::result::Result<&mut Self, TooLong> {
+        self.len = append_number(&mut self.bytes, self.len, n).ok_or(TooLong)?;
+        Ok(self)
     }
 
     /// Cuts back to the first `len` bytes (a length that [`Self::len`] gave earlier).
@@ -87,8 +68,44 @@ impl<const N: usize> CBuf<N> {
 
     /// As a C string.
     pub fn as_c(&self) -> &CStr {
-        self.bytes.get(..=self.len).and_then(|b| CStr::from_bytes_with_nul(b).ok()).unwrap_or(c"")
+        up_to(&self.bytes, self.len)
     }
+}
+
+// What follows is there once, not once for each size.
+
+/// Appends to the first `len` bytes; how many they are then, or none where they do not fit and nothing has changed.
+#[inline(never)]
+fn append(bytes: &mut [u8], len: usize, piece: &[u8]) -> Option<usize> {
+    let end = len.checked_add(piece.len()).filter(|end| *end < bytes.len() && !piece.contains(&0))?;
+    bytes.get_mut(len..end)?.copy_from_slice(piece);
+    *bytes.get_mut(end)? = 0;
+    Some(end)
+}
+
+#[inline(never)]
+fn append_number(bytes: &mut [u8], len: usize, mut n: u64) -> Option<usize> {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            return append(bytes, len, digits.get(at..)?);
+        }
+    }
+}
+
+#[inline(never)]
+fn join(bytes: &mut [u8], pieces: &[&[u8]]) -> Option<usize> {
+    pieces.iter().try_fold(0, |len, piece| append(bytes, len, piece))
+}
+
+/// The first `len` bytes and the zero behind them.
+#[inline(never)]
+fn up_to(bytes: &[u8], len: usize) -> &CStr {
+    bytes.get(..=len).and_then(|b| CStr::from_bytes_with_nul(b).ok()).unwrap_or(c"")
 }
 
 impl<const N: usize> Default for CBuf<N> {

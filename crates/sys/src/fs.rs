@@ -356,6 +356,17 @@ pub fn for_each_entry<E: From<Errno>>(
     dir: impl AsFd,
     mut each: impl FnMut(&CStr, u64, FileType) -> core::result::Result<(), E>,
 ) -> core::result::Result<(), E> {
+    let mut failed = None;
+    walk(dir.as_fd(), &mut |name, inode, kind| {
+        failed = each(name, inode, kind).err();
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// As long as `each` says so: there once, not once for each caller.
+#[inline(never)]
+fn walk(dir: BorrowedFd<'_>, each: &mut dyn FnMut(&CStr, u64, FileType) -> bool) -> Result<()> {
     let mut buf = [MaybeUninit::<u8>::uninit(); 4096];
     let mut entries = rustix::fs::RawDir::new(dir, &mut buf);
     loop {
@@ -363,8 +374,8 @@ pub fn for_each_entry<E: From<Errno>>(
         let Some(entry) = entries.next() else { return Ok(()) };
         let entry = entry?;
         let name = entry.file_name();
-        if name != c"." && name != c".." {
-            each(name, entry.ino(), entry.file_type())?;
+        if name != c"." && name != c".." && !each(name, entry.ino(), entry.file_type()) {
+            return Ok(());
         }
     }
 }

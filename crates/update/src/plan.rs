@@ -185,7 +185,8 @@ impl Graph for Restricted<'_> {
 
 /// Calls `each` with the plan's steps in an order in which they may be taken: stops first, dependents before what they
 /// need; then starts, dependencies first. `true` = a start.
-pub fn view(plan: &Plan<'_>, mut each: impl FnMut(bool, u16)) {
+#[inline(never)]
+pub fn view(plan: &Plan<'_>, each: &mut dyn FnMut(bool, u16)) {
     for service in order(&plan.old, &plan.stop, db::Direction::Down) {
         each(false, service);
     }

@@ -253,7 +253,7 @@ fn a_view_stops_dependents_first_and_starts_them_last() {
     let rules = rules(&old, &[&["a", "restart"]]);
     let plan = reference(old, old, set(&old, &["a", "b", "c"]), &rules).unwrap();
     let mut steps = Vec::new();
-    view(&plan, |start, service| steps.push((start, service)));
+    view(&plan, &mut |start, service| steps.push((start, service)));
     assert_eq!(steps, [(false, 2), (false, 1), (false, 0), (true, 0), (true, 1), (true, 2)]);
 }
 
@@ -348,7 +348,7 @@ proptest! {
             }
             // The view takes every step once.
             let mut steps = 0;
-            view(&plan, |_, _| steps += 1);
+            view(&plan, &mut |_, _| steps += 1);
             prop_assert_eq!(steps, plan.stop.count() + plan.start.count());
         }
     }

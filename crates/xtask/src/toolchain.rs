@@ -36,7 +36,10 @@ pub const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 /// Flags of every way; those that the targets need to link at all stand in `.cargo/config.toml`.
 const FLAGS: &str = "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 \
     -Cllvm-args=-enable-machine-outliner=always -Cllvm-args=-disable-machine-licm \
-    -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all -Crelro-level=off -Clink-arg=--no-rosegment";
+    -Cllvm-args=-disable-constant-hoisting -Cllvm-args=-enable-load-pre=0 \
+    -Cllvm-args=-disable-block-placement -Cllvm-args=-tail-merge-size=1 -Cllvm-args=-split-spill-mode=size \
+    -Cllvm-args=-min-jump-table-entries=20 -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all \
+    -Crelro-level=off -Clink-arg=--no-rosegment";
 /// Where the library is built too: a panic that nobody could read anyway is one instruction, in the library as well.
 const BUILT_CORE: &str = "-Zunstable-options -Cpanic=immediate-abort";
 /// What `.cargo/config.toml` says of musl targets: flags from the environment take its place.

@@ -264,7 +264,7 @@ fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>, limit: Mil
         }
     };
     let now = monotonic().0;
-    let mut line = text::Line::<512>::new();
+    let mut line = text::Line::new();
     line.put(b"bundle ").put_quoted(options.bundle).put(if code == 0 {
         b" is up".as_slice()
     } else {

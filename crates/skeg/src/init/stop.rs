@@ -8,6 +8,7 @@
 use super::say::{self, say};
 use super::{LIVE, SCAN, own_program, read_options};
 use crate::applet::{Call, USAGE};
+use crate::words;
 use ::init::{cmdline, power};
 use core::ffi::CStr;
 use sys::event::{PollFd, PollFlags};
@@ -53,11 +54,11 @@ pub fn request(call: &Call, what: Machine) -> Result<u8, u8> {
 const WANTED: &CStr = c"/run/skeg/wanted";
 
 fn machine(word: &[u8]) -> Option<Machine> {
-    match word.rsplit(|b| *b == b'/').next().unwrap_or_default() {
-        b"SIGUSR1" | b"halt" => Some(Machine::Halt),
-        b"SIGUSR2" | b"SIGPWR" | b"poweroff" => Some(Machine::PowerOff),
-        b"SIGTERM" | b"SIGINT" | b"SIGQUIT" | b"reboot" => Some(Machine::Reboot),
-        _ => None,
+    let word = word.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    match words::place(word, "SIGUSR1 halt SIGUSR2 SIGPWR poweroff SIGTERM SIGINT SIGQUIT reboot")? {
+        0 | 1 => Some(Machine::Halt),
+        2..=4 => Some(Machine::PowerOff),
+        _ => Some(Machine::Reboot),
     }
 }
 
@@ -85,7 +86,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let start = monotonic();
     interrupt_start();
     stop_services();
-    let mut line = text::Line::<64>::new();
+    let mut line = text::Line::new();
     line.put(b"services stopped in ").seconds(monotonic().0.saturating_sub(start.0));
     say("%", line.as_bytes());
     stop_tree();
@@ -181,7 +182,7 @@ pub fn finish(_: &Call) -> Result<u8, u8> {
 
 fn the_end(what: Machine) -> ! {
     power::end_all();
-    power::unmount_all(|fault| say::fault(&fault));
+    power::unmount_all(say::fault);
     say(
         "%",
         match what {

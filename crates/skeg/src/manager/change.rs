@@ -47,23 +47,22 @@ impl Options {
 pub fn main(call: &Call) -> Result<u8, u8> {
     let mut o = Options::new(call);
     let mut words = call.words;
-    let command = match words.next().map(CStr::to_bytes) {
-        Some(b"help") => return words::help(b"s6-rc.short"),
-        Some(b"list") => Command::List,
-        Some(b"listall") => Command::ListAll,
-        Some(b"diff") => Command::Diff,
-        Some(b"change") => Command::Change,
-        Some(b"reload") => Command::Reload,
-        Some(b"start") => {
-            (o.towards, o.prune) = (Towards::Up, false);
+    let Some(word) = words.next().map(CStr::to_bytes) else {
+        return Err(call.misused("which command?", b""));
+    };
+    let command = match words::place(word, "list listall diff change reload start stop help") {
+        Some(0) => Command::List,
+        Some(1) => Command::ListAll,
+        Some(2) => Command::Diff,
+        Some(3) => Command::Change,
+        Some(4) => Command::Reload,
+        Some(start_or_stop @ (5 | 6)) => {
+            o.towards = if start_or_stop == 5 { Towards::Up } else { Towards::Down };
+            o.prune = false;
             Command::Change
         }
-        Some(b"stop") => {
-            (o.towards, o.prune) = (Towards::Down, false);
-            Command::Change
-        }
-        Some(other) => return Err(call.misused("unknown command '%'", other)),
-        None => return Err(call.misused("which command?", b"")),
+        Some(_) => return words::help(b"s6-rc.short"),
+        None => return Err(call.misused("unknown command '%'", word)),
     };
     let access = match command {
         Command::Change | Command::Reload => Access::Change,

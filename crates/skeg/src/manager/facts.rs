@@ -64,7 +64,7 @@ impl<'a> Facts<'a> {
             }
         };
         // A history that can't be read is one without records.
-        let _ = live::history::read(opened.live.locked().sv(), |sequence, record| {
+        let _ = live::history::read(opened.live.locked().sv(), &mut |sequence, record| {
             let Some(db::Target::Service(id)) = db.lookup(record.name) else { return };
             let past = Past {
                 sequence,

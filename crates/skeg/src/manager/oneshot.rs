@@ -37,11 +37,12 @@ fn runner_error(call: &Call, error: RunnerError) -> u8 {
 
 pub fn run(call: &Call) -> Result<u8, u8> {
     let mut words = call.words;
-    let script = match words.next().map(CStr::to_bytes) {
-        Some(b"up") => Script::Up,
-        Some(b"down") => Script::Down,
-        Some(b"reload") => Script::Reload,
-        _ => return Err(call.misused("say which script: up, down or reload", b"")),
+    let script = words.next().and_then(|word| words::place(word.to_bytes(), "up down reload"));
+    let script = match script {
+        Some(0) => Script::Up,
+        Some(1) => Script::Down,
+        Some(_) => Script::Reload,
+        None => return Err(call.misused("say which script: up, down or reload", b"")),
     };
     let Some(Ok(number)) = words.next().map(|n| text::parse_u64(n.to_bytes())) else {
         return Err(call.misused("say which oneshot, by its number", b""));

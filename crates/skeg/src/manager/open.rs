@@ -169,7 +169,7 @@ pub fn corrupt(call: &Call, template: &str, path: &CStr, error: Corrupt) -> u8 {
         Corrupt::Place(_) | Corrupt::Record(..) => b"its content contradicts itself",
         Corrupt::Checksum(_) | Corrupt::Identity => b"its checksum is wrong",
     };
-    let mut line = text::Line::<1024>::new();
+    let mut line = text::Line::new();
     line.put_filled(template, &[path.to_bytes()]).put(why);
     call.say("%", line.as_bytes());
     INVALID

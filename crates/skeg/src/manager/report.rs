@@ -44,7 +44,7 @@ impl<'a> Reporter<'a> {
         if self.verbosity < least {
             return;
         }
-        let mut line = Line::<512>::new();
+        let mut line = Line::new();
         match note {
             Note::Signal(signal) => {
                 let signal = sys::signal::name(signal);
@@ -93,7 +93,7 @@ impl<'a> Reporter<'a> {
         words::complain(self.name, "%", line.as_bytes());
     }
 
-    fn service(&self, line: &mut Line<512>, service: u16) {
+    fn service(&self, line: &mut Line, service: u16) {
         line.put(b"service ").put_quoted(self.image.name(service));
     }
 
@@ -130,7 +130,7 @@ const fn outcome(why: Why) -> Outcome {
     }
 }
 
-fn reason(line: &mut Line<512>, why: Why) {
+fn reason(line: &mut Line, why: Why) {
     match why {
         Why::Exited(code) => line.put(b"its script exited ").num(u64::from(code)),
         Why::Killed(signal) => line.put(b"its script was killed by SIG").put(sys::signal::name(signal)),

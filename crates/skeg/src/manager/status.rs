@@ -87,8 +87,8 @@ fn table(found: &[Found<'_>]) -> Vec<u8> {
     for f in found {
         let pid = f.status.map_or(0, |s| s.pid);
         let pid = Digits::decimal(u64::from(pid));
-        let mut since = text::Line::<32>::new();
-        let mut took = text::Line::<32>::new();
+        let mut since = text::Line::new();
+        let mut took = text::Line::new();
         if let Some(status) = f.status.filter(|s| s.pid != 0 || !s.paused) {
             let _ = status;
             span(&mut since, f.since);
@@ -131,7 +131,7 @@ fn row(out: &mut Vec<u8>, width: usize, cells: [&[u8]; 6]) {
 }
 
 /// Seconds as `3d 04:05:06`.
-pub fn span<const N: usize>(line: &mut text::Line<N>, seconds: u64) {
+pub fn span(line: &mut text::Line, seconds: u64) {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     if days != 0 {
         line.num(days).put(b"d ");

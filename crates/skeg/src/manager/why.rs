@@ -97,7 +97,7 @@ fn prose(opened: &Opened, facts: &Facts<'_>, service: u16, causes: &[u16], depen
 
 /// Some lines on one service.
 fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u8]) {
-    let mut line = Line::<512>::new();
+    let mut line = Line::new();
     line.put(before).put(found.name).put(b": ").put(state(found));
     if found.state.uncertain {
         line.put(b", but uncertain: its last transition was cut short");
@@ -137,7 +137,7 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
     }
 }
 
-fn transition(line: &mut Line<512>, now: u64, past: Past) {
+fn transition(line: &mut Line, now: u64, past: Past) {
     line.put(b"  its last ").put(if past.up { b"start" } else { b"stop" }).put(b", ");
     span(line, now.saturating_sub(past.when));
     line.put(b" ago, ");

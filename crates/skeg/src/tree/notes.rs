@@ -14,7 +14,7 @@ pub fn say_supervise(note: &Note<'_>) {
 }
 
 fn say(program: &[u8], note: &Note<'_>) {
-    let mut line = Line::<1024>::new();
+    let mut line = Line::new();
     if !note.name.is_empty() {
         line.put_filled("%: ", &[note.name]);
     }

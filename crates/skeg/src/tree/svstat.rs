@@ -113,7 +113,7 @@ fn look(call: &Call, path: &'static core::ffi::CStr) -> Result<View, u8> {
 }
 
 fn print(view: &View, fields: &Fields, numeric: bool) -> u8 {
-    let mut line = Line::<512>::new();
+    let mut line = Line::new();
     if fields.is_empty() {
         for_people(view, numeric, &mut line);
     }
@@ -133,7 +133,7 @@ fn seconds(view: &View, stamp: sys::time::Tai64n) -> u64 {
     u64::try_from(view.now.seconds.saturating_sub(then.seconds).saturating_sub(borrow)).unwrap_or(0)
 }
 
-fn put_field(view: &View, field: Field, line: &mut Line<512>) {
+fn put_field(view: &View, field: Field, line: &mut Line) {
     let status = &view.status;
     let ended = !status.is_up() && !status.is_untouched();
     let truth = |yes: bool| -> &'static [u8] { if yes { b"true" } else { b"false" } };
@@ -158,7 +158,7 @@ fn put_field(view: &View, field: Field, line: &mut Line<512>) {
     };
 }
 
-fn for_people(view: &View, numeric: bool, line: &mut Line<512>) {
+fn for_people(view: &View, numeric: bool, line: &mut Line) {
     let status = &view.status;
     let (up, untouched) = (status.is_up(), status.is_untouched());
     if up {

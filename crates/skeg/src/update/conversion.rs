@@ -21,7 +21,7 @@ pub fn read(call: &Call, old: &Db<'_>) -> Result<Conversion<'static>, u8> {
 pub fn parse(call: &Call, path: &[u8], bytes: &[u8], old: &Db<'_>) -> Result<Conversion<'static>, u8> {
     let mut rules = Conversion::new(old);
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
-        let mut place = Line::<1024>::new();
+        let mut place = Line::new();
         place.put(path).put(b":").num(number as u64 + 1).put(b": ");
         let words = source::execline::words(line)
             .map_err(|_| call.fail(USAGE, "%quotes or braces that do not match", place.as_bytes()))?;

@@ -95,7 +95,7 @@ impl Out {
             json.close(b'}');
             return;
         }
-        let mut text = Line::<1024>::new();
+        let mut text = Line::new();
         text.put(&[sign]).put_quoted(name);
         if kind != b"service" {
             text.put(b" (").put(kind).put(b")");

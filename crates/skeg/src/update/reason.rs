@@ -13,7 +13,7 @@ pub fn name<'a>(db: &Db<'a>, service: u16) -> &'a [u8] {
     db.service(usize::from(service)).map_or(b"", |id| db.name(id))
 }
 
-type Words = Line<1024>;
+type Words = Line;
 
 /// What of a service's definition changed.
 fn change(line: &mut Words, path: &[u8], at: u32) {
@@ -88,7 +88,7 @@ pub fn print(plan: &Plan<'_>) -> Result<(), u8> {
             printed = Err(code);
         }
     };
-    view(plan, |start, service| {
+    view(plan, &mut |start, service| {
         let mut line = Words::new();
         if start {
             line.put(b"start    ").put_quoted(name(&plan.new, service)).put(b": ");
@@ -137,7 +137,7 @@ fn renames<'a>(plan: &Plan<'a>, mut each: impl FnMut(&'a [u8], &'a [u8])) {
 pub fn json(plan: &Plan<'_>, unfinished: bool) -> Vec<u8> {
     let mut json = Json::new();
     json.open(b'{').key(b"unfinished").boolean(unfinished).key(b"steps").open(b'[');
-    view(plan, |start, service| {
+    view(plan, &mut |start, service| {
         let (db, why) = if start { (&plan.new, &plan.why) } else { (&plan.old, &plan.why_stop) };
         let action: &[u8] = match (start, comes_back(plan, service)) {
             (true, _) => b"start",

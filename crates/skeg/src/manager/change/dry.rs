@@ -2,11 +2,12 @@
 //! Dry runs of `s6-rc`: the transitions in their order, printed and not done.
 
 use super::{Call, Command, Opened, Options};
+use crate::fault_words::put_quoted;
 use crate::words;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use engine::{Change, Ended, Rules, Script, Set, Step, Towards, close};
 use sys::time::{Millis, monotonic};
-use text::Line;
 
 /// Prints what the command would do; each transition takes `throttle` milliseconds.
 pub fn run(call: &Call, opened: &Opened, mut selected: Set, o: &Options, command: Command) -> Result<u8, u8> {
@@ -66,20 +67,25 @@ fn pretend(
 /// One transition: what would be sent, or the command line that would be run.
 fn print(call: &Call, opened: &Opened, service: u16, word: &[u8], script: Script) -> Result<(), u8> {
     let image = &opened.image;
-    let mut line = Line::<4096>::new();
-    line.put(b"s6-rc-dryrun: ").put(word).put(b" ").put(image.name(service)).put(b":");
+    let mut line = Vec::new();
+    for piece in [b"s6-rc-dryrun: ", word, b" ", image.name(service), b":"] {
+        line.extend_from_slice(piece);
+    }
     if image.is_oneshot(service) {
         for word in image.script(service, script).split(|b| *b == 0).filter(|w| !w.is_empty()) {
-            line.put(b" ").put_quoted(word);
+            line.push(b' ');
+            put_quoted(&mut line, word);
         }
     } else {
         let command: &[u8] = match script {
-            Script::Up if image.file(service, b"notification-fd").is_some() => b"-uwU",
-            Script::Up => b"-uwu",
-            Script::Down => b"-dwD",
-            Script::Reload => b"-h",
+            Script::Up if image.file(service, b"notification-fd").is_some() => b" s6-svc -uwU -- ",
+            Script::Up => b" s6-svc -uwu -- ",
+            Script::Down => b" s6-svc -dwD -- ",
+            Script::Reload => b" s6-svc -h -- ",
         };
-        line.put(b" s6-svc ").put(command).put(b" -- ").put(image.name(service));
+        line.extend_from_slice(command);
+        line.extend_from_slice(image.name(service));
     }
-    words::say_output(call, line.end())
+    line.push(b'\n');
+    words::say_output(call, &line)
 }
