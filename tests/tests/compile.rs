@@ -122,6 +122,25 @@ fn every_fault_is_told_in_one_run_with_file_and_line() {
 }
 
 #[test]
+fn a_definition_of_no_valid_type_has_its_other_faults_told_too() {
+    let tree = Tree::new();
+    tree.file("dns/type", "longrnu\n").file("dns/run", "#!/bin/sh\n").file("dns/notification-fd", "x\n");
+    tree.file("dns/timeout-up", "soon\n");
+    tree.file("up/type", "oneshto\n").file("up/up", "\"a\n").file("up/dependencies", "a\r\n");
+    tree.file("all/type", "bundel\n").file("all/contents", "s6rc-x\n");
+    let said = tree.refused();
+    for name in ["dns", "up", "all"] {
+        has(&said, &format!("source/{name}/type:1: "));
+    }
+    has(&said, "source/dns/timeout-up:1: 'soon' is not a number");
+    has(&said, "source/dns/notification-fd:1: 'x' is not a number");
+    has(&said, "source/up/up:1: a quotation mark is never closed");
+    has(&said, "source/up/dependencies:1: the lines end in CRLF");
+    has(&said, "source/all/contents:1: 's6rc-x': names that begin with s6rc-");
+    assert_eq!(said.len(), 8, "{said:#?}");
+}
+
+#[test]
 fn a_cycle_is_told_with_its_whole_path() {
     let tree = Tree::new();
     tree.oneshot("c", &["a"]).oneshot("a", &["b"]).oneshot("b", &["c"]).oneshot("d", &["a"]);

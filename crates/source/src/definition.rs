@@ -144,9 +144,12 @@ impl One<'_, '_> {
                 return None;
             }
         };
-        let kind = self.kind()?;
+        let said = self.kind();
+        let kind = said.unwrap_or_else(|| self.likely());
         let mut d = Definition::new(name.to_vec(), source, kind);
-        self.strangers(&strangers, kind);
+        if said.is_some() {
+            self.strangers(&strangers, kind);
+        }
         self.common(&mut d);
         match kind {
             Type::Bundle => {
@@ -159,7 +162,7 @@ impl One<'_, '_> {
             Type::Longrun => self.longrun(&mut d),
         }
         d.broken = self.faults.broken;
-        Some(d)
+        said.map(|_| d)
     }
 
     /// What is there; the names that nobody knows.
@@ -245,6 +248,18 @@ impl One<'_, '_> {
                 }
                 None
             }
+        }
+    }
+
+    /// What a definition that does not say it would be, by what it holds: so that its other faults are told, too.
+    fn likely(&self) -> Type {
+        let any = |files: &[Known]| files.iter().any(|file| self.present.has(*file));
+        if any(&[Known::Run, Known::Command, Known::Finish]) {
+            Type::Longrun
+        } else if any(&[Known::ContentsD, Known::Contents]) {
+            Type::Bundle
+        } else {
+            Type::Oneshot
         }
     }
 
