@@ -26,14 +26,15 @@ impl Locked {
         let place = Place::new(live)?;
         let sv = match fs::open_dir(place.parent(), &place.sv_name()) {
             Ok(sv) => sv,
-            Err(Errno::NOENT) => return Err(LiveError::Absent),
-            Err(e) => return Err(LiveError::Sys(Op::Open, What::Supervised, e)),
+            Err(Errno::NOENT) => return Err(LiveError::ABSENT),
+            Err(e) => return Err(LiveError::sys(Op::Open, What::Supervised, e)),
         };
         let lock = match access {
             Access::Look => None,
             Access::Read | Access::Change => match Lock::take(sv.as_fd(), access, wait) {
-                Err(LiveError::Sys(Op::Open, What::Lock, Errno::ACCESS | Errno::NOENT))
-                    if access == Access::Read =>
+                Err(e)
+                    if access == Access::Read
+                        && matches!(e.errno_of(What::Lock), Some(Errno::ACCESS | Errno::NOENT)) =>
                 {
                     None
                 }
@@ -48,7 +49,7 @@ impl Locked {
         let place = Place::new(live)?;
         match fs::mkdir(place.parent(), &place.sv_name(), 0o755) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(LiveError::Sys(Op::Create, What::Supervised, e)),
+            Err(e) => return Err(LiveError::sys(Op::Create, What::Supervised, e)),
         }
         let sv = fs::open_dir(place.parent(), &place.sv_name()).during(Op::Open, What::Supervised)?;
         let lock = Some(Lock::take(sv.as_fd(), Access::Change, wait)?);
@@ -86,7 +87,7 @@ impl Locked {
         let writable = self.lock.is_some();
         let generation = Generation::open(&self.place, number)?;
         let states = match generation.states(writable) {
-            Err(LiveError::Sys(Op::Open, What::State, Errno::ACCESS | Errno::ROFS)) if writable => {
+            Err(e) if writable && matches!(e.errno_of(What::State), Some(Errno::ACCESS | Errno::ROFS)) => {
                 generation.states(false)?
             }
             other => other?,
@@ -120,7 +121,7 @@ impl Live {
 
     /// Whether the state file belongs to the image with this hash.
     pub fn belongs(&self, hash: &[u8; 32]) -> Result<(), LiveError> {
-        if self.states.header().hash == *hash { Ok(()) } else { Err(LiveError::OtherImage) }
+        if self.states.header().hash == *hash { Ok(()) } else { Err(LiveError::OTHER_IMAGE) }
     }
 
     /// The states.
@@ -187,7 +188,7 @@ mod tests {
         builder.image(ImageSource::Copy(b"image")).unwrap();
         builder.states([9; 32], 2, [State::UP, State::DOWN].into_iter()).unwrap();
         builder.commit_first().unwrap();
-        assert_eq!(builder.commit_first(), Err(LiveError::Exists));
+        assert_eq!(builder.commit_first(), Err(LiveError::EXISTS));
         locked
     }
 
@@ -251,10 +252,10 @@ mod tests {
         let (dir, live) = test_dir("lock");
         let held = build(&live);
         let error = Live::open(&live, Access::Change, Wait::No).err();
-        assert_eq!(error, Some(LiveError::Busy(Some(std::process::id()))));
+        assert_eq!(error, Some(LiveError::busy(Some(std::process::id()))));
         let soon = sys::time::Millis(sys::time::monotonic().0 + 20);
         let error = Live::open(&live, Access::Read, Wait::Until(soon)).err();
-        assert_eq!(error, Some(LiveError::TimedOut(Some(std::process::id()))));
+        assert_eq!(error, Some(LiveError::timed_out(Some(std::process::id()))));
         drop(held);
         Live::open(&live, Access::Change, Wait::No).unwrap();
         remove_test_dir(&dir);
@@ -274,7 +275,7 @@ mod tests {
         Journal::remove(locked.sv()).unwrap();
         assert_eq!(locked.journal(), Ok(None));
         std::fs::write(format!("{}:sv/journal", live.to_str().unwrap()), b"skegjr\0\x02").unwrap();
-        assert_eq!(locked.journal(), Err(LiveError::BadJournal));
+        assert_eq!(locked.journal(), Err(LiveError::BAD_JOURNAL));
         remove_test_dir(&dir);
     }
 

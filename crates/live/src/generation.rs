@@ -115,8 +115,8 @@ impl<'a> Builder<'a> {
         let target = self.place.generation_name(self.number);
         match fs::symlink(&target, self.place.parent(), self.place.name()) {
             Ok(()) => Ok(()),
-            Err(Errno::EXIST) => Err(LiveError::Exists),
-            Err(e) => Err(LiveError::Sys(Op::Create, What::Link, e)),
+            Err(Errno::EXIST) => Err(LiveError::EXISTS),
+            Err(e) => Err(LiveError::sys(Op::Create, What::Link, e)),
         }
     }
 }
@@ -189,7 +189,7 @@ impl Generation {
         match fs::readlink(&self.dir, &path, &mut buf) {
             Ok(target) => Ok(target.rsplit(|b| *b == b'/').next().and_then(Id::parse)),
             Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(LiveError::Sys(Op::Read, What::Names, e)),
+            Err(e) => Err(LiveError::sys(Op::Read, What::Names, e)),
         }
     }
 
@@ -200,9 +200,7 @@ impl Generation {
     }
 
     fn note(&self, name: &CStr) -> Result<Path, LiveError> {
-        let mut buf = [0; 4096];
-        let target = fs::readlink(&self.dir, name, &mut buf).during(Op::Read, What::Note)?;
-        Path::from_pieces(&[target]).during(Op::Read, What::Note)
+        fs::link_target(&self.dir, name).during(Op::Read, What::Note)
     }
 
     /// Where the image came from.

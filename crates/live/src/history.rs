@@ -114,7 +114,7 @@ pub fn read(sv: BorrowedFd<'_>, each: &mut dyn FnMut(u32, &Record<'_>)) -> Resul
     match fs::open_read(sv, c"history") {
         Ok(file) => walk(&file, each),
         Err(sys::Errno::NOENT) => Ok(()),
-        Err(e) => Err(LiveError::Sys(Op::Open, What::History, e)),
+        Err(e) => Err(LiveError::sys(Op::Open, What::History, e)),
     }
 }
 

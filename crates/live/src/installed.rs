@@ -36,7 +36,7 @@ impl Store {
     pub fn open(path: &CStr) -> Result<Self, LiveError> {
         let dir = fs::open_dir(sys::CWD, path).during(Op::Open, What::Store)?;
         if fs::fstatfs(&dir).during(Op::Read, What::Store)?.f_type as i64 == FAT {
-            return Err(LiveError::Sys(Op::Write, What::Store, Errno::OPNOTSUPP));
+            return Err(LiveError::sys(Op::Write, What::Store, Errno::OPNOTSUPP));
         }
         Ok(Self { dir })
     }
@@ -45,7 +45,7 @@ impl Store {
     fn images(&self) -> Result<OwnedFd, LiveError> {
         match fs::mkdir(&self.dir, c"images", 0o755) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(LiveError::Sys(Op::Create, What::Store, e)),
+            Err(e) => return Err(LiveError::sys(Op::Create, What::Store, e)),
         }
         fs::open_dir(&self.dir, c"images").during(Op::Open, What::Store)
     }
@@ -61,7 +61,7 @@ impl Store {
         match fs::readlink(&self.dir, name, &mut buf) {
             Ok(target) => Image::from_pieces(&[target]).during(Op::Read, What::Store).map(Some),
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
-            Err(e) => Err(LiveError::Sys(Op::Read, What::Store, e)),
+            Err(e) => Err(LiveError::sys(Op::Read, What::Store, e)),
         }
     }
 
@@ -168,7 +168,7 @@ impl Store {
                 Ok(buf.get(..have))
             }
             Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(LiveError::Sys(Op::Open, What::Store, e)),
+            Err(e) => Err(LiveError::sys(Op::Open, What::Store, e)),
         }
     }
 
@@ -181,7 +181,7 @@ impl Store {
         match fs::unlink(&self.dir, name) {
             Ok(()) => self.sync(),
             Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::Sys(Op::Remove, What::Store, e)),
+            Err(e) => Err(LiveError::sys(Op::Remove, What::Store, e)),
         }
     }
 

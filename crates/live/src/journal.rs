@@ -45,7 +45,42 @@ pub struct Side {
     /// The generation's number.
     pub generation: u32,
     /// The image's hash.
+    #[serde(with = "hash")]
     pub hash: [u8; 32],
+}
+
+/// The 32 bytes of a hash in a message, as serde would write them, but in a loop: its own code for arrays has each element
+/// by itself.
+pub(crate) mod hash {
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::ser::SerializeTuple;
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(hash: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = to.serialize_tuple(32)?;
+        for byte in hash {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
+    }
+
+    pub(crate) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<[u8; 32], D::Error> {
+        struct Bytes;
+        impl<'d> Visitor<'d> for Bytes {
+            type Value = [u8; 32];
+            fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str("a hash")
+            }
+            fn visit_seq<A: SeqAccess<'d>>(self, mut seq: A) -> Result<[u8; 32], A::Error> {
+                let mut hash = [0; 32];
+                for byte in &mut hash {
+                    *byte = seq.next_element()?.ok_or_else(|| A::Error::custom(""))?;
+                }
+                Ok(hash)
+            }
+        }
+        from.deserialize_tuple(32, Bytes)
+    }
 }
 
 /// An update that was begun.
@@ -89,13 +124,13 @@ impl Journal {
         let file = match fs::open_read(sv, c"journal") {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
-            Err(e) => return Err(LiveError::Sys(Op::Open, What::Journal, e)),
+            Err(e) => return Err(LiveError::sys(Op::Open, What::Journal, e)),
         };
         let size = fs::fstat(&file).during(Op::Read, What::Journal)?.st_size as usize;
         let mut bytes = vec![0; size.min(MOST)];
         let have = fs::read_full(&file, &mut bytes).during(Op::Read, What::Journal)?;
-        let message = bytes.get(..have).and_then(|b| b.strip_prefix(&MAGIC)).ok_or(LiveError::BadJournal)?;
-        postcard::from_bytes(message).map(Some).map_err(|_| LiveError::BadJournal)
+        let message = bytes.get(..have).and_then(|b| b.strip_prefix(&MAGIC)).ok_or(LiveError::BAD_JOURNAL)?;
+        postcard::from_bytes(message).map(Some).map_err(|_| LiveError::BAD_JOURNAL)
     }
 
     /// Whether there is one: one system call, for commands that only look.
@@ -109,7 +144,7 @@ impl Journal {
         let room = bytes.len() + MOST;
         bytes.resize(room, 0);
         let body = bytes.get_mut(MAGIC.len()..).unwrap_or_default();
-        let used = postcard::to_slice(self, body).map_err(|_| LiveError::BadJournal)?.len();
+        let used = postcard::to_slice(self, body).map_err(|_| LiveError::BAD_JOURNAL)?.len();
         bytes.truncate(MAGIC.len() + used);
         let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
         let file = fs::open(sv, c"journal.new", flags, 0o644).during(Op::Create, What::Journal)?;
@@ -121,7 +156,7 @@ impl Journal {
     pub fn remove_new(sv: BorrowedFd<'_>) -> Result<(), LiveError> {
         match fs::unlink(sv, c"journal.new") {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::Sys(Op::Remove, What::Journal, e)),
+            Err(e) => Err(LiveError::sys(Op::Remove, What::Journal, e)),
         }
     }
 
@@ -129,7 +164,7 @@ impl Journal {
     pub fn remove(sv: BorrowedFd<'_>) -> Result<(), LiveError> {
         match fs::unlink(sv, c"journal") {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::Sys(Op::Remove, What::Journal, e)),
+            Err(e) => Err(LiveError::sys(Op::Remove, What::Journal, e)),
         }
     }
 }

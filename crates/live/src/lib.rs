@@ -5,7 +5,7 @@
 //! [`state::write`] alone, which never allocates. What lies where, each step of an init and an update, and what a
 //! kill after it leaves, is in `PROTOCOL.md` beside this crate's sources.
 //!
-//! Limits: the last part of the live directory's path has at most 240 bytes, the whole path at most 4,000; a
+//! Limits: the last part of the live directory's path has at most 240 bytes, the whole path at most 1,000; a
 //! prefix and a service's name have 255 together; the path of the skeg binary has at most 200. There are at most
 //! 8,192 services.
 #![cfg_attr(not(test), no_std)]
@@ -33,7 +33,7 @@ pub mod tree;
 
 pub use create::first;
 pub use directory::{Live, Locked};
-pub use error::{LiveError, Op, What};
+pub use error::{Fault, LiveError, Op, What, errno};
 pub use generation::{Builder, Generation, ImageSource, Notes, switch_link};
 pub use history::{History, Outcome, Record};
 pub use installed::{Image, Store};

@@ -52,7 +52,7 @@ impl Lock {
         match fs::ofd_lock(&lock.file, kind) {
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => lock.wait(sv, kind, wait)?,
-            Err(e) => return Err(LiveError::Sys(Op::Lock, What::Lock, e)),
+            Err(e) => return Err(LiveError::sys(Op::Lock, What::Lock, e)),
         }
         if access == Access::Change {
             lock.sign()?;
@@ -80,12 +80,12 @@ impl Lock {
 
     fn wait(&self, sv: BorrowedFd<'_>, kind: fs::Lock, wait: Wait) -> Result<(), LiveError> {
         let deadline = match wait {
-            Wait::No => return Err(LiveError::Busy(self.holder())),
+            Wait::No => return Err(LiveError::busy(self.holder())),
             Wait::Until(deadline) => deadline,
             Wait::Forever => {
                 return match fs::ofd_lock_wait(&self.file, kind) {
                     Ok(()) => Ok(()),
-                    Err(e) => Err(LiveError::Sys(Op::Lock, What::Lock, e)),
+                    Err(e) => Err(LiveError::sys(Op::Lock, What::Lock, e)),
                 };
             }
         };
@@ -95,11 +95,11 @@ impl Lock {
             match fs::ofd_lock(&self.file, kind) {
                 Ok(()) => return Ok(()),
                 Err(Errno::AGAIN | Errno::ACCESS) => {}
-                Err(e) => return Err(LiveError::Sys(Op::Lock, What::Lock, e)),
+                Err(e) => return Err(LiveError::sys(Op::Lock, What::Lock, e)),
             }
             let now = monotonic();
             if now >= deadline {
-                return Err(LiveError::TimedOut(self.holder()));
+                return Err(LiveError::timed_out(self.holder()));
             }
             let pause = Millis(RETRY.0.min(deadline.0 - now.0));
             match &watch {

@@ -3,14 +3,14 @@
 
 use crate::error::{During, LiveError, Op, What};
 use core::ffi::CStr;
-use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, Path, fs};
+use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, PATH_ROOM, Path, fs};
 
 /// A file name with its final zero.
 pub type Name = CBuf<256>;
 
 /// The live directory's surroundings: `LIVE`, `LIVE:sv` and `LIVE:N` are entries of one directory.
 ///
-/// Limits: the last part of `LIVE` has at most 240 bytes, the whole path at most 4,000.
+/// Limits: the last part of `LIVE` has at most 240 bytes, the whole path at most 1,000.
 pub struct Place {
     parent: OwnedFd,
     name: CBuf<244>,
@@ -30,10 +30,10 @@ impl Place {
         let cut = bytes.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
         let (dir, name) = bytes.split_at_checked(cut).unwrap_or_default();
         if name.is_empty() || name == b"." || name == b".." {
-            return Err(LiveError::NotLive);
+            return Err(LiveError::NOT_LIVE);
         }
-        if bytes.len() + TAIL > 4096 {
-            return Err(LiveError::TooLong(What::Link));
+        if bytes.len() + TAIL > PATH_ROOM {
+            return Err(LiveError::too_long(What::Link));
         }
         let name = CBuf::from_pieces(&[name]).during(Op::Open, What::Link)?;
         let dir =
@@ -86,10 +86,10 @@ impl Place {
     pub fn current(&self) -> Result<u32, LiveError> {
         let mut buf = [0; 256];
         match fs::readlink(&self.parent, &self.name, &mut buf) {
-            Ok(target) => self.generation_of(target).ok_or(LiveError::NotLive),
-            Err(Errno::NOENT) => Err(LiveError::Absent),
-            Err(Errno::INVAL) => Err(LiveError::NotLive),
-            Err(e) => Err(LiveError::Sys(Op::Read, What::Link, e)),
+            Ok(target) => self.generation_of(target).ok_or(LiveError::NOT_LIVE),
+            Err(Errno::NOENT) => Err(LiveError::ABSENT),
+            Err(Errno::INVAL) => Err(LiveError::NOT_LIVE),
+            Err(e) => Err(LiveError::sys(Op::Read, What::Link, e)),
         }
     }
 
@@ -100,18 +100,14 @@ impl Place {
         use sys::AsRawFd;
         let mut link = CBuf::<40>::new();
         let _ = link.push(b"/proc/self/fd/").and_then(|l| l.push_number(self.parent.as_raw_fd() as u64));
-        let mut buf = [0; 4096];
-        let mut path = match fs::readlink(sys::CWD, &link, &mut buf) {
-            Ok(path) => Path::from_pieces(&[path]).during(Op::Read, What::Parent)?,
+        let mut path = match fs::link_target(sys::CWD, &link) {
+            Ok(path) => path,
             Err(_) => self.parent_by_getcwd()?,
         };
-        if path.as_bytes() != b"/" {
-            path.push(b"/").during(Op::Read, What::Parent)?;
-        }
-        path.push(self.name.as_bytes()).during(Op::Read, What::Parent)?;
-        path.push(b":sv/").during(Op::Read, What::Parent)?;
-        if path.len() + TAIL > 4096 {
-            return Err(LiveError::TooLong(What::Link));
+        let slash: &[u8] = if path.as_bytes() == b"/" { b"" } else { b"/" };
+        path.push_all(&[slash, self.name.as_bytes(), b":sv/"]).during(Op::Read, What::Parent)?;
+        if path.len() + TAIL > PATH_ROOM {
+            return Err(LiveError::too_long(What::Link));
         }
         Ok(path)
     }
@@ -120,7 +116,7 @@ impl Place {
         let here = fs::open(sys::CWD, c".", fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)
             .during(Op::Open, What::Parent)?;
         fs::fchdir(&self.parent).during(Op::Open, What::Parent)?;
-        let mut buf = [0; 4096];
+        let mut buf = [0; PATH_ROOM];
         let path = fs::getcwd(&mut buf).map(|p| Path::from_pieces(&[p.to_bytes()]));
         fs::fchdir(&here).during(Op::Open, What::Parent)?;
         path.during(Op::Read, What::Parent)?.during(Op::Read, What::Parent)

@@ -3,19 +3,19 @@
 
 use crate::error::{LiveError, Op, What};
 use core::ffi::CStr;
-use sys::{BorrowedFd, Errno, Path, fs};
+use sys::{BorrowedFd, CBuf, Errno, fs};
 
 /// Removes a file, link or whole directory tree below `dir`. Nothing there is no error.
 ///
 /// Limit: paths inside of 4,095 bytes; what lies deeper makes it fail. Links are removed, never followed.
 pub fn tree(dir: BorrowedFd<'_>, name: &CStr, what: What) -> Result<(), LiveError> {
-    let failed = |errno| LiveError::Sys(Op::Remove, what, errno);
+    let failed = |errno| LiveError::sys(Op::Remove, what, errno);
     match fs::unlink(dir, name) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(e) => return Err(failed(e)),
     }
-    let mut path = Path::from_pieces(&[name.to_bytes()]).map_err(|_| LiveError::TooLong(what))?;
+    let mut path = CBuf::<4096>::from_pieces(&[name.to_bytes()]).map_err(|_| LiveError::too_long(what))?;
     let top = path.len();
     loop {
         // Everything but directories goes; the first directory that is not empty is gone into.
@@ -35,9 +35,7 @@ pub fn tree(dir: BorrowedFd<'_>, name: &CStr, what: What) -> Result<(), LiveErro
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
                 Err(Errno::NOTEMPTY | Errno::EXIST) => {
                     deeper = true;
-                    path.push(b"/")
-                        .and_then(|p| p.push(entry.to_bytes()))
-                        .map_err(|_| LiveError::TooLong(what))?;
+                    path.push_all(&[b"/", entry.to_bytes()]).map_err(|_| LiveError::too_long(what))?;
                     Ok(())
                 }
                 Err(e) => Err(failed(e)),

@@ -21,6 +21,7 @@ pub struct Saved {
     /// What was up then.
     pub old_up: Set,
     /// The hash of the new image.
+    #[serde(with = "crate::journal::hash")]
     pub new: [u8; 32],
     /// Where the new image is: an absolute path.
     pub path: Vec<u8>,

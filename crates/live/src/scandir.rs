@@ -8,7 +8,7 @@ use crate::error::{During, LiveError, Op, What};
 use crate::place::Name;
 use crate::service_dir::{Id, Supervisor};
 use core::ffi::CStr;
-use sys::{BorrowedFd, Errno, OwnedFd, Path, fs};
+use sys::{BorrowedFd, Errno, OwnedFd, PATH_ROOM, Path, fs};
 
 /// A scan directory, seen from one live directory.
 pub struct ScanDir {
@@ -51,29 +51,29 @@ impl ScanDir {
 
     /// Which of our directories an entry names; none if it is not one of ours.
     fn id_of(&self, entry: &CStr) -> Result<Option<Id>, LiveError> {
-        let mut buf = [0; 4096];
+        let mut buf = [0; PATH_ROOM];
         match fs::readlink(&self.dir, entry, &mut buf) {
             Ok(target) => Ok(target.strip_prefix(self.target.as_bytes()).and_then(Id::parse)),
             Err(Errno::NOENT | Errno::INVAL | Errno::NAMETOOLONG) => Ok(None),
-            Err(e) => Err(LiveError::Sys(Op::Read, What::ScanEntry, e)),
+            Err(e) => Err(LiveError::sys(Op::Read, What::ScanEntry, e)),
         }
     }
 
     /// Adds a service's entry, or moves it to another directory of ours. Whether anything changed.
-    /// An entry of that name that is not ours is left alone: `Taken` (with the index in `id`).
-    pub fn add(&self, service: &[u8], id: Id) -> Result<bool, LiveError> {
+    /// An entry of that name that is not ours is left alone: `Taken`, with this index of the service.
+    pub fn add(&self, service: &[u8], id: Id, index: u16) -> Result<bool, LiveError> {
         let entry = self.entry(service)?;
         let target = Path::from_pieces(&[self.target.as_bytes(), id.name().as_bytes()])
             .during(Op::Create, What::ScanEntry)?;
         match fs::symlink(&target, &self.dir, &entry) {
             Ok(()) => return Ok(true),
             Err(Errno::EXIST) => {}
-            Err(e) => return Err(LiveError::Sys(Op::Create, What::ScanEntry, e)),
+            Err(e) => return Err(LiveError::sys(Op::Create, What::ScanEntry, e)),
         }
         match self.id_of(&entry)? {
             Some(there) if there == id => Ok(false),
             Some(_) => self.replace(&entry, &target).map(|()| true),
-            None => Err(LiveError::Taken(id.index)),
+            None => Err(LiveError::taken(index)),
         }
     }
 
@@ -94,7 +94,7 @@ impl ScanDir {
     pub fn remove(&self, entry: &CStr) -> Result<(), LiveError> {
         match fs::unlink(&self.dir, entry) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::Sys(Op::Remove, What::ScanEntry, e)),
+            Err(e) => Err(LiveError::sys(Op::Remove, What::ScanEntry, e)),
         }
     }
 

@@ -45,11 +45,10 @@ impl Id {
 
     /// A path below `LIVE:sv`: `ID/` and these pieces.
     pub fn path(self, pieces: &[&[u8]]) -> Result<Path, LiveError> {
-        let mut path = Path::from_pieces(&[self.name().as_bytes()]).during(Op::Open, What::ServiceDir)?;
-        path.push(b"/").during(Op::Open, What::ServiceDir)?;
-        for piece in pieces {
-            path.push(piece).during(Op::Open, What::ServiceDir)?;
-        }
+        let mut path = Path::new();
+        path.push_all(&[self.name().as_bytes(), b"/"])
+            .and_then(|path| path.push_all(pieces))
+            .during(Op::Open, What::ServiceDir)?;
         Ok(path)
     }
 }
@@ -179,7 +178,7 @@ fn write_file(sv: BorrowedFd<'_>, path: &CStr, file: &File<'_>, skeg: &[u8]) -> 
             return if file.mode & 0o7000 == 0 { Ok(()) } else { during(fs::chmod(sv, path, file.mode)) };
         }
         FileKind::Link => {
-            let target = Path::from_pieces(&[file.bytes]).during(Op::Create, What::ServiceDir)?;
+            let target = CBuf::<4096>::from_pieces(&[file.bytes]).during(Op::Create, What::ServiceDir)?;
             return during(fs::symlink(&target, sv, path));
         }
         FileKind::Script => return Ok(()),
@@ -193,7 +192,7 @@ fn write_file(sv: BorrowedFd<'_>, path: &CStr, file: &File<'_>, skeg: &[u8]) -> 
         None => during(fs::write_all(&to, file.bytes)),
         Some(rest) => {
             if skeg.len() > SHEBANG_MOST {
-                return Err(LiveError::LongShebang);
+                return Err(LiveError::LONG_SHEBANG);
             }
             let mut head = CBuf::<{ SHEBANG_MOST + 8 }>::new();
             let _ = head.push(b"#!").and_then(|h| h.push(skeg));
@@ -218,7 +217,7 @@ fn is_there(looked: sys::Result<()>) -> Result<bool, LiveError> {
     match looked {
         Ok(()) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
-        Err(e) => Err(LiveError::Sys(Op::Read, What::ServiceDir, e)),
+        Err(e) => Err(LiveError::sys(Op::Read, What::ServiceDir, e)),
     }
 }
 
@@ -247,7 +246,7 @@ impl ServiceDir {
         match fs::readlink(&self.dir, name, &mut buf) {
             Ok(target) => Ok(target.strip_prefix(b"v").and_then(decimal)),
             Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(LiveError::Sys(Op::Read, What::ServiceDir, e)),
+            Err(e) => Err(LiveError::sys(Op::Read, What::ServiceDir, e)),
         }
     }
 
@@ -279,7 +278,7 @@ impl ServiceDir {
             // What waited for the next start is overtaken.
             return match fs::unlink(&self.dir, c"next") {
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
-                Err(e) => Err(LiveError::Sys(Op::Remove, What::ServiceDir, e)),
+                Err(e) => Err(LiveError::sys(Op::Remove, What::ServiceDir, e)),
             };
         }
         replace_link(self.dir.as_fd(), &version, c"next", c"next.new")
@@ -290,7 +289,7 @@ impl ServiceDir {
         let from = fs::open_dir(&self.dir, version).during(Op::Open, What::ServiceDir)?;
         fs::for_each_entry(&from, |name, _, _| match fs::symlink(&target_of(name)?, &self.dir, name) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(e) => Err(LiveError::Sys(Op::Create, What::ServiceDir, e)),
+            Err(e) => Err(LiveError::sys(Op::Create, What::ServiceDir, e)),
         })
     }
 
@@ -328,7 +327,7 @@ impl ServiceDir {
         if next == current {
             match fs::unlink(&self.dir, c"next") {
                 Ok(()) | Err(Errno::NOENT) => {}
-                Err(e) => return Err(LiveError::Sys(Op::Remove, What::ServiceDir, e)),
+                Err(e) => return Err(LiveError::sys(Op::Remove, What::ServiceDir, e)),
             }
         }
         // A start may move `next` meanwhile: the version that was `next` becomes `current`, and both are kept.

@@ -58,10 +58,7 @@ pub fn link_entries(scandir: &ScanDir, db: &Db<'_>, names: &Names) -> Result<boo
     let mut added = false;
     for (service, id) in db.services().zip(names.iter()) {
         if let Some(id) = id {
-            added |= scandir.add(db.name(service), id).map_err(|e| match e {
-                LiveError::Taken(_) => LiveError::Taken(service.index() as u16),
-                other => other,
-            })?;
+            added |= scandir.add(db.name(service), id, service.index() as u16)?;
         }
     }
     Ok(added)
@@ -117,7 +114,7 @@ pub fn remove_all(locked: Locked) -> Result<(), LiveError> {
     let place: &Place = locked.place();
     match fs::unlink(place.parent(), place.name()) {
         Ok(()) | Err(sys::Errno::NOENT) => {}
-        Err(e) => return Err(LiveError::Sys(Op::Remove, What::Link, e)),
+        Err(e) => return Err(LiveError::sys(Op::Remove, What::Link, e)),
     }
     remove_others(place, None)?;
     remove::tree(place.parent(), &place.sv_name(), What::Supervised)

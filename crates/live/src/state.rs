@@ -144,9 +144,9 @@ impl States {
         let file = fs::open(generation, c"state", flags, 0).during(Op::Open, What::State)?;
         let mut bytes = vec![0; MOST];
         let have = fs::read_full(&file, &mut bytes).during(Op::Read, What::State)?;
-        let header = Header::parse(&bytes).ok_or(LiveError::BadState)?;
+        let header = Header::parse(&bytes).ok_or(LiveError::BAD_STATE)?;
         if have != HEADER.saturating_add(header.count as usize) {
-            return Err(LiveError::BadState);
+            return Err(LiveError::BAD_STATE);
         }
         bytes.truncate(have);
         Ok(Self { file, header, bytes })

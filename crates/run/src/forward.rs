@@ -3,7 +3,7 @@
 //!
 //! Used by `update` right after the switch and by `recover` when a command was killed there.
 
-use crate::init::{InitError, supervise};
+use crate::init::supervise;
 use crate::note::{Note, Outcome, RunError};
 use crate::session::{Session, Terms};
 use crate::update::from_journal;
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use engine::{Db, Flags, Image, Set, Target, Towards};
 use live::journal::{Journal, Update};
 use live::tree;
-use live::{Id, Live, LiveError, Names, ScanDir, ServiceDir, Supervisor};
+use live::{Id, Live, LiveError, Names, ScanDir, ServiceDir, Supervisor, What};
 use sys::event::{PollFd, PollFlags, WatchFlags, inotify, inotify_watch, poll};
 use sys::fault::step_at;
 use sys::time::{Millis, monotonic};
@@ -54,7 +54,7 @@ impl<'a> Way<'a> {
     }
 
     /// Completes an update whose new generation is in force, starts what shall be up, and removes the journal.
-    pub(crate) fn go(mut self, live: &mut Live, note: &mut dyn FnMut(Note)) -> Result<Outcome, InitError> {
+    pub(crate) fn go(mut self, live: &mut Live, note: &mut dyn FnMut(Note)) -> Result<Outcome, RunError> {
         for place in PLACE..=DONE {
             self.step(step_at(place), live, note)?;
         }
@@ -67,7 +67,7 @@ impl<'a> Way<'a> {
         step: u8,
         live: &mut Live,
         note: &mut dyn FnMut(Note),
-    ) -> Result<(), InitError> {
+    ) -> Result<(), RunError> {
         match step {
             SWITCH => live::switch_link(live.locked().place(), self.journal.new.generation)?,
             PLACE => {
@@ -96,7 +96,7 @@ impl<'a> Way<'a> {
     }
 
     /// What has gone makes room, what shall be up starts. Neither looks at what the other changes.
-    fn replace(&mut self, live: &mut Live, note: &mut dyn FnMut(Note)) -> Result<(), InitError> {
+    fn replace(&mut self, live: &mut Live, note: &mut dyn FnMut(Note)) -> Result<(), RunError> {
         let scandir = self.enter(live)?;
         let forward = self.forward;
         let db = forward.image.db();
@@ -123,13 +123,13 @@ fn start(
     wanted: Set,
     terms: Terms,
     note: &mut dyn FnMut(Note),
-) -> Result<Outcome, InitError> {
+) -> Result<Outcome, RunError> {
     let wanted = match forward.plan {
         Some(plan) if plan.start.is_empty() => return Ok(Outcome::default()),
         Some(plan) => plan.start.clone(),
         None => wanted,
     };
-    Ok(Session::new(forward.image, live, note)?.change(wanted, terms)?)
+    Session::new(forward.image, live, note)?.change(wanted, terms)
 }
 
 /// Whether the definition of a longrun may have come with this update.
@@ -181,7 +181,7 @@ fn is_older(directory: &ServiceDir) -> Result<bool, LiveError> {
 }
 
 /// Makes the scan directory's entries those of the new generation: what is new is supervised.
-fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir) -> Result<(), InitError> {
+fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir) -> Result<(), RunError> {
     if forward.plan.is_some_and(|plan| !moves_entries(plan)) {
         return Ok(());
     }
@@ -254,13 +254,14 @@ fn dismiss(
     scandir: &ScanDir,
     ids: &[Id],
     deadline: Option<Millis>,
-) -> Result<(), InitError> {
+) -> Result<(), RunError> {
     // The scanner first: it would start a supervisor again whose entry it believes to be there.
     match scandir.notify(b"an") {
-        Ok(()) | Err(LiveError::Sys(_, _, Errno::NXIO | Errno::NOENT)) => {}
+        Ok(()) => {}
+        Err(e) if matches!(e.errno_of(What::Scanner), Some(Errno::NXIO | Errno::NOENT)) => {}
         Err(e) => return Err(e.into()),
     }
-    let watch = inotify().map_err(RunError::Wait)?;
+    let watch = inotify().map_err(RunError::wait)?;
     for id in ids {
         if let Ok(dir) = open_id(sv, *id) {
             watch_lock(&watch, &dir);
@@ -276,9 +277,9 @@ fn dismiss(
             return Ok(());
         }
         if monotonic() >= until {
-            return Err(InitError::TimedOut(there.len()));
+            return Err(RunError::timed_out(there.len()));
         }
-        let news = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(pause)).map_err(RunError::Wait)?;
+        let news = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(pause)).map_err(RunError::wait)?;
         pause = if news > 0 { LOOK } else { SILENCE };
         let _ = fs::read(&watch, &mut [0; 1024]);
     }

@@ -12,7 +12,8 @@ use engine::Image;
 use live::journal::Journal;
 use live::tree::{self, Sent};
 use live::{
-    Generation, Id, ImageSource, LiveError, Locked, Names, Notes, ScanDir, ServiceDir, Supervisor, Wait,
+    Generation, Id, ImageSource, LiveError, Locked, Names, Notes, Op, ScanDir, ServiceDir, Supervisor, Wait,
+    What,
 };
 use sys::event::{PollFd, PollFlags, poll};
 use sys::fs::{self, OFlags};
@@ -44,41 +45,6 @@ pub enum Made {
     Already,
 }
 
-/// Why there is no live directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InitError {
-    /// The live directory or the waiting.
-    Run(RunError),
-    /// No scanner runs on the scan directory.
-    NoScanner,
-    /// The scan directory can't be used.
-    ScanDir(Errno),
-    /// The live directory belongs to another image.
-    OtherImage,
-    /// It belongs to another scan directory.
-    OtherScanDir,
-    /// It has another prefix.
-    OtherPrefix,
-    /// An update or a change was cut short: that is to be recovered first.
-    Unfinished,
-    /// Not all supervisors came in time: how many were missing.
-    TimedOut(usize),
-    /// A service asks for something that this scanner's supervisors can't do, and that must not be left out.
-    Unable(u16),
-}
-
-impl From<RunError> for InitError {
-    fn from(error: RunError) -> Self {
-        Self::Run(error)
-    }
-}
-
-impl From<LiveError> for InitError {
-    fn from(error: LiveError) -> Self {
-        Self::Run(RunError::Live(error))
-    }
-}
-
 /// A definition's wish that a foreign supervisor may not fulfil.
 pub type Lacking = (u16, &'static CStr);
 
@@ -87,18 +53,18 @@ pub type Lacking = (u16, &'static CStr);
 const NEWER: [&CStr; 3] = [c"flag-newpidns", c"reload-signal", c"flag-timeout-killpg"];
 
 /// Makes the live directory, or finds that it is there. `warn` is told what the supervisors may lack.
-pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -> Result<Made, InitError> {
-    let scan = fs::open_dir(sys::CWD, plan.notes.scandir).map_err(InitError::ScanDir)?;
+pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -> Result<Made, RunError> {
+    let scan = fs::open_dir(sys::CWD, plan.notes.scandir).map_err(RunError::scandir)?;
     match tree::control(&scan, tree::SVSCAN, b"") {
         Ok(Sent::Yes) => {}
-        Ok(_) => return Err(InitError::NoScanner),
-        Err(e) => return Err(InitError::ScanDir(e)),
+        Ok(_) => return Err(RunError::NO_SCANNER),
+        Err(e) => return Err(RunError::scandir(e)),
     }
     let locked = Locked::make(plan.live, plan.wait)?;
     let scandir = ScanDir::open(plan.notes.scandir, plan.notes.prefix, locked.place().absolute_sv()?)?;
     let present = match locked.place().current() {
         Ok(number) => Some(number),
-        Err(LiveError::Absent) => None,
+        Err(LiveError::ABSENT) => None,
         Err(e) => return Err(e.into()),
     };
     let mut made = Made::New;
@@ -112,7 +78,7 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
             }
             clear(&locked, &scandir)?;
         }
-        (Some(_), _) => return Err(InitError::Unfinished),
+        (Some(_), _) => return Err(RunError::UNFINISHED),
         (None, Some(number)) => {
             if compare(image, &locked, number, plan)? {
                 return Ok(Made::Already);
@@ -125,11 +91,11 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
             clear(&locked, &scandir)?;
         }
     }
-    check_wishes(image, &scandir, warn).map_err(InitError::Unable)?;
+    check_wishes(image, &scandir, warn).map_err(RunError::unable)?;
     make(image, plan, &locked, &scandir).map(|()| made)
 }
 
-fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) -> Result<(), InitError> {
+fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) -> Result<(), RunError> {
     if let Err(e) = live::first(locked, image.db(), &plan.notes, plan.source) {
         let _ = live::undo_init(locked);
         return Err(e.into());
@@ -159,7 +125,7 @@ pub fn check_wishes(image: &Image<'_>, scandir: &ScanDir, warn: &mut dyn FnMut(L
 }
 
 /// Whether a live directory that is there is this image's, and supervised. One that nobody supervises does not count.
-fn compare(image: &Image<'_>, locked: &Locked, number: u32, plan: &Plan<'_>) -> Result<bool, InitError> {
+fn compare(image: &Image<'_>, locked: &Locked, number: u32, plan: &Plan<'_>) -> Result<bool, RunError> {
     let generation = Generation::open(locked.place(), number)?;
     let mut pending = all(&Names::read(&generation, image.db())?);
     let count = pending.len();
@@ -171,13 +137,13 @@ fn compare(image: &Image<'_>, locked: &Locked, number: u32, plan: &Plan<'_>) -> 
         return Ok(false);
     }
     if !same {
-        return Err(InitError::OtherImage);
+        return Err(RunError::OTHER_IMAGE);
     }
     if generation.scandir()?.as_c() != plan.notes.scandir {
-        return Err(InitError::OtherScanDir);
+        return Err(RunError::OTHER_SCANDIR);
     }
     if generation.prefix()?.as_bytes() != plan.notes.prefix {
-        return Err(InitError::OtherPrefix);
+        return Err(RunError::OTHER_PREFIX);
     }
     Ok(true)
 }
@@ -208,7 +174,7 @@ fn clear(locked: &Locked, scandir: &ScanDir) -> Result<(), LiveError> {
     }
     match fs::unlink(locked.place().parent(), locked.place().name()) {
         Ok(()) | Err(Errno::NOENT) => live::undo_init(locked),
-        Err(e) => Err(LiveError::Sys(live::Op::Remove, live::What::Link, e)),
+        Err(e) => Err(LiveError::sys(Op::Remove, What::Link, e)),
     }
 }
 
@@ -233,7 +199,7 @@ pub(crate) fn resume(
     generation: &Generation,
     scandir: &ScanDir,
     deadline: Option<Millis>,
-) -> Result<(), InitError> {
+) -> Result<(), RunError> {
     forget_ear(locked.sv());
     for id in all(&Names::read(generation, image.db())?) {
         forget_listeners(ServiceDir::open(locked.sv(), id)?.dir());
@@ -248,13 +214,13 @@ fn raise(
     generation: &Generation,
     scandir: &ScanDir,
     deadline: Option<Millis>,
-) -> Result<(), InitError> {
+) -> Result<(), RunError> {
     let names = Names::read(generation, image.db())?;
     let mut pending = all(&names);
     supervise(locked.sv(), scandir, &mut pending, deadline, || {
         live::link_entries(scandir, image.db(), &names).map(|_| ())
     })?;
-    Journal::remove(locked.sv()).map_err(InitError::from)
+    Journal::remove(locked.sv()).map_err(RunError::from)
 }
 
 /// Has new service directories supervised: `link` adds their entries; returns when each one's supervisor listens.
@@ -265,14 +231,17 @@ pub fn supervise(
     pending: &mut Vec<Id>,
     deadline: Option<Millis>,
     link: impl FnOnce() -> Result<(), LiveError>,
-) -> Result<(), InitError> {
-    let ear = Ear::new(sv, pending).map_err(RunError::Prepare)?;
+) -> Result<(), RunError> {
+    let ear = Ear::new(sv, pending).map_err(RunError::prepare)?;
     link()?;
     if !pending.is_empty() {
-        scandir.notify(b"a").map_err(|e| match e {
-            LiveError::Sys(_, live::What::Scanner, Errno::NXIO | Errno::NOENT) => InitError::NoScanner,
-            other => other.into(),
-        })?;
+        match scandir.notify(b"a") {
+            Ok(()) => {}
+            Err(e) if matches!(e.errno_of(What::Scanner), Some(Errno::NXIO | Errno::NOENT)) => {
+                return Err(RunError::NO_SCANNER);
+            }
+            Err(e) => return Err(e.into()),
+        }
     }
     let result = ear.wait(pending, deadline);
     ear.close();
@@ -332,7 +301,7 @@ impl<'a> Ear<'a> {
         Ok(())
     }
 
-    fn wait(&self, pending: &mut Vec<Id>, deadline: Option<Millis>) -> Result<(), InitError> {
+    fn wait(&self, pending: &mut Vec<Id>, deadline: Option<Millis>) -> Result<(), RunError> {
         let mut buf = [0; 256];
         let mut heard = 0;
         while !pending.is_empty() {
@@ -343,14 +312,14 @@ impl<'a> Ear<'a> {
                 Ok(0) => drop_listening(self.sv, pending),
                 Ok(_) => heard += fs::read(&self.fifo, &mut buf).unwrap_or(0),
                 Err(Errno::INTR) => {}
-                Err(e) => return Err(RunError::Wait(e).into()),
+                Err(e) => return Err(RunError::wait(e)),
             }
             if heard >= pending.len() {
                 drop_listening(self.sv, pending);
                 heard = 0;
             }
             if !pending.is_empty() && deadline.is_some_and(|d| d <= monotonic()) {
-                return Err(InitError::TimedOut(pending.len()));
+                return Err(RunError::timed_out(pending.len()));
             }
         }
         Ok(())

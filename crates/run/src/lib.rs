@@ -20,5 +20,5 @@ pub mod restart;
 mod session;
 pub mod update;
 
-pub use note::{Note, Outcome, RunError, Why};
+pub use note::{Note, Outcome, RunError, Trouble, Why};
 pub use session::{Session, Terms, up_set};

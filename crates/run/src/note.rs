@@ -2,7 +2,7 @@
 //! What a session tells its caller: each transition as it goes, and what could not be done. The words are in the binary.
 
 use engine::Towards;
-use live::LiveError;
+use live::{LiveError, errno};
 use sys::Errno;
 
 /// Why a transition did not succeed.
@@ -77,19 +77,123 @@ impl Outcome {
     }
 }
 
-/// What stops a session or an init altogether.
+/// What a [`RunError`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunError {
+pub enum Trouble {
+    /// The live directory.
+    Live(LiveError),
     /// Signals, epoll: what the session itself needs.
     Prepare(Errno),
     /// Waiting for events.
     Wait(Errno),
-    /// The live directory.
-    Live(LiveError),
+    /// No scanner runs on the scan directory.
+    NoScanner,
+    /// The scan directory can't be used.
+    ScanDir(Errno),
+    /// The live directory belongs to another image.
+    OtherImage,
+    /// It belongs to another scan directory.
+    OtherScanDir,
+    /// It has another prefix.
+    OtherPrefix,
+    /// An update or a change was cut short: that is to be recovered first.
+    Unfinished,
+    /// Not all supervisors came, or went, in time: how many.
+    TimedOut(u32),
+    /// A service asks for something that this scanner's supervisors can't do, and that must not be left out.
+    Unable(u16),
+    /// The generation in force is neither the old nor the new one of the journal.
+    Elsewhere,
+}
+
+/// What stops a session, an init, an update or a recovery altogether: a [`Trouble`] in one word. The kinds of
+/// [`LiveError`] are among its own, so that one becomes the other for nothing.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RunError(LiveError);
+
+impl RunError {
+    /// [`Trouble::NoScanner`]
+    pub const NO_SCANNER: Self = Self::new(130, 0);
+    /// [`Trouble::OtherImage`]
+    pub const OTHER_IMAGE: Self = Self::new(132, 0);
+    /// [`Trouble::OtherScanDir`]
+    pub const OTHER_SCANDIR: Self = Self::new(133, 0);
+    /// [`Trouble::OtherPrefix`]
+    pub const OTHER_PREFIX: Self = Self::new(134, 0);
+    /// [`Trouble::Unfinished`]
+    pub const UNFINISHED: Self = Self::new(135, 0);
+    /// [`Trouble::Elsewhere`]
+    pub const ELSEWHERE: Self = Self::new(138, 0);
+
+    const fn new(kind: u8, number: u32) -> Self {
+        Self(LiveError::new(kind, number))
+    }
+
+    pub(crate) const fn prepare(errno: Errno) -> Self {
+        Self::new(128, errno.raw_os_error() as u32)
+    }
+
+    pub(crate) const fn wait(errno: Errno) -> Self {
+        Self::new(129, errno.raw_os_error() as u32)
+    }
+
+    pub(crate) const fn scandir(errno: Errno) -> Self {
+        Self::new(131, errno.raw_os_error() as u32)
+    }
+
+    pub(crate) const fn timed_out(missing: usize) -> Self {
+        Self::new(136, missing as u32)
+    }
+
+    pub(crate) const fn unable(service: u16) -> Self {
+        Self::new(137, service as u32)
+    }
+
+    /// What it says.
+    pub fn trouble(self) -> Trouble {
+        let (kind, number) = self.0.parts();
+        match kind {
+            128 => Trouble::Prepare(errno(number)),
+            129 => Trouble::Wait(errno(number)),
+            130 => Trouble::NoScanner,
+            131 => Trouble::ScanDir(errno(number)),
+            132 => Trouble::OtherImage,
+            133 => Trouble::OtherScanDir,
+            134 => Trouble::OtherPrefix,
+            135 => Trouble::Unfinished,
+            136 => Trouble::TimedOut(number),
+            137 => Trouble::Unable(number as u16),
+            138 => Trouble::Elsewhere,
+            _ => Trouble::Live(self.0),
+        }
+    }
+}
+
+impl core::fmt::Debug for RunError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.trouble().fmt(f)
+    }
 }
 
 impl From<LiveError> for RunError {
     fn from(error: LiveError) -> Self {
-        Self::Live(error)
+        Self(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_says_what_was_put_into_it() {
+        assert_eq!(RunError::prepare(Errno::MFILE).trouble(), Trouble::Prepare(Errno::MFILE));
+        assert_eq!(RunError::wait(Errno::BADF).trouble(), Trouble::Wait(Errno::BADF));
+        assert_eq!(RunError::scandir(Errno::NOENT).trouble(), Trouble::ScanDir(Errno::NOENT));
+        assert_eq!(RunError::timed_out(8192).trouble(), Trouble::TimedOut(8192));
+        assert_eq!(RunError::unable(8191).trouble(), Trouble::Unable(8191));
+        assert_eq!(RunError::ELSEWHERE.trouble(), Trouble::Elsewhere);
+        assert_eq!(RunError::from(LiveError::ABSENT).trouble(), Trouble::Live(LiveError::ABSENT));
     }
 }

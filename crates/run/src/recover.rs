@@ -6,7 +6,7 @@
 //! was cut short is run again. The states of longruns are asked from their supervisors.
 
 use crate::forward::{Forward, Way, tidy};
-use crate::init::{self, InitError};
+use crate::init;
 use crate::longrun::forget_listeners;
 use crate::note::{Note, Outcome, RunError};
 use crate::oneshot::client::quiet_scripts;
@@ -15,7 +15,7 @@ use crate::session::{Session, Terms};
 use crate::update::{bring_back, from_journal};
 use engine::{Db, Image, Towards};
 use live::journal::{Change, Journal, Set, Update};
-use live::{Live, LiveError, Locked, Names, Phase, ServiceDir, State, tree};
+use live::{Live, LiveError, Locked, Names, Op, Phase, ServiceDir, State, What, tree};
 use sys::time::Millis;
 use sys::{Errno, fs};
 
@@ -36,47 +36,11 @@ pub enum Recovered {
     ChangeDone(Outcome),
 }
 
-/// Why it could not be finished. Nothing is lost: it can be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecoverError {
-    /// The live directory.
-    Live(LiveError),
-    /// Talking to the tree.
-    Run(InitError),
-    /// The generation in force is neither the old nor the new one of the journal.
-    Elsewhere,
-}
-
-impl From<LiveError> for RecoverError {
-    fn from(error: LiveError) -> Self {
-        Self::Live(error)
-    }
-}
-
-impl From<InitError> for RecoverError {
-    fn from(error: InitError) -> Self {
-        match error {
-            InitError::Run(RunError::Live(error)) => Self::Live(error),
-            other => Self::Run(other),
-        }
-    }
-}
-
-impl From<RunError> for RecoverError {
-    fn from(error: RunError) -> Self {
-        InitError::Run(error).into()
-    }
-}
-
 /// Whom to tell: called with the image whose services the notes are about.
 pub type Listener<'a> = &'a mut dyn FnMut(&Image<'_>, Note);
 
 /// Finishes what the journal of this locked live directory says. The lock goes with it.
-pub fn recover(
-    locked: Locked,
-    deadline: Option<Millis>,
-    tell: Listener<'_>,
-) -> Result<Recovered, RecoverError> {
+pub fn recover(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> Result<Recovered, RunError> {
     init::forget_ear(locked.sv());
     match locked.journal()? {
         None => {
@@ -92,9 +56,9 @@ pub fn recover(
 
 /// Removes versions that no start will use, since a start that failed may have left one, and listeners of commands that
 /// were killed.
-fn clean(locked: Locked) -> Result<(), RecoverError> {
+fn clean(locked: Locked) -> Result<(), RunError> {
     let live = match locked.live() {
-        Err(LiveError::Absent) => return Ok(()),
+        Err(LiveError::ABSENT) => return Ok(()),
         other => other?,
     };
     let image = image_of(&live)?;
@@ -106,9 +70,9 @@ fn clean(locked: Locked) -> Result<(), RecoverError> {
     Ok(tidy(&live, &forward, &names)?)
 }
 
-fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, RecoverError> {
+fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, RunError> {
     match locked.place().current() {
-        Err(LiveError::Absent) => {
+        Err(LiveError::ABSENT) => {
             live::undo_init(&locked)?;
             Ok(Recovered::InitUndone)
         }
@@ -125,7 +89,7 @@ fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, Re
 
 /// The image of the generation in force.
 fn image_of(live: &Live) -> Result<Image<'static>, LiveError> {
-    let db = Db::check(live.image()).map_err(LiveError::BadImage)?;
+    let db = Db::check(live.image()).map_err(|_| LiveError::BAD_IMAGE)?;
     live.belongs(&db.hash())?;
     Ok(Image::new(db))
 }
@@ -135,7 +99,7 @@ fn finish_update(
     update: &Update,
     deadline: Option<Millis>,
     tell: Listener<'_>,
-) -> Result<Recovered, RecoverError> {
+) -> Result<Recovered, RunError> {
     let number = locked.place().current()?;
     let mut live = locked.live()?;
     let image = image_of(&live)?;
@@ -149,7 +113,7 @@ fn finish_update(
         return Ok(Recovered::UpdateUndone(outcome));
     }
     if number != update.new.generation {
-        return Err(RecoverError::Elsewhere);
+        return Err(RunError::ELSEWHERE);
     }
     settle(&mut live, &image, &update.new_up, deadline)?;
     let forward = Forward { image: &image, plan: None, deadline, scripts: DEFAULT_SCRIPTS };
@@ -162,11 +126,11 @@ fn finish_change(
     change: &Change,
     deadline: Option<Millis>,
     tell: Listener<'_>,
-) -> Result<Recovered, RecoverError> {
+) -> Result<Recovered, RunError> {
     let mut live = locked.live()?;
     let image = image_of(&live)?;
     if live.generation().number() != change.side.generation {
-        return Err(RecoverError::Elsewhere);
+        return Err(RunError::ELSEWHERE);
     }
     settle(&mut live, &image, &change.up, deadline)?;
     let wanted = from_journal(&change.up, image.db().len());
@@ -184,7 +148,7 @@ pub(crate) fn settle(
     image: &Image<'_>,
     wanted: &Set,
     deadline: Option<Millis>,
-) -> Result<(), RecoverError> {
+) -> Result<(), RunError> {
     quiet_scripts(live, deadline)?;
     let names = Names::read(live.generation(), image.db())?;
     for service in 0..image.db().len() {
@@ -259,7 +223,7 @@ fn down_file(directory: &ServiceDir, down: bool) -> Result<(), LiveError> {
     };
     match made {
         Ok(()) | Err(Errno::NOENT | Errno::EXIST) => Ok(()),
-        Err(e) => Err(LiveError::Sys(live::Op::Write, live::What::ServiceDir, e)),
+        Err(e) => Err(LiveError::sys(Op::Write, What::ServiceDir, e)),
     }
 }
 

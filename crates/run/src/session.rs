@@ -79,12 +79,12 @@ impl<'a> Session<'a> {
         note: &'a mut dyn FnMut(Note),
     ) -> Result<Self, RunError> {
         let set = signal::Set::of(&[number::TERM, number::INT]);
-        signal::set_mask(set).map_err(RunError::Prepare)?;
+        signal::set_mask(set).map_err(RunError::prepare)?;
         // A supervisor may go between the opening of its FIFO and the writing.
         ignore_broken_pipes();
-        let signals = signal::signalfd(set).map_err(RunError::Prepare)?;
-        let epoll = Epoll::new().map_err(RunError::Prepare)?;
-        epoll.add(&signals, SIGNALS, EventFlags::IN).map_err(RunError::Prepare)?;
+        let signals = signal::signalfd(set).map_err(RunError::prepare)?;
+        let epoll = Epoll::new().map_err(RunError::prepare)?;
+        epoll.add(&signals, SIGNALS, EventFlags::IN).map_err(RunError::prepare)?;
         raise_open_files();
         let mut watches = Vec::new();
         watches.resize_with(image.db().longruns(), || None);
@@ -386,7 +386,7 @@ impl<'a> Session<'a> {
         let events = match self.epoll.wait(&mut room, timeout) {
             Ok(events) => events,
             Err(Errno::INTR) => return Ok(()),
-            Err(e) => return Err(RunError::Wait(e)),
+            Err(e) => return Err(RunError::wait(e)),
         };
         for event in events {
             match event.data.u64() {
@@ -518,7 +518,7 @@ impl<'a> Session<'a> {
         let events = match self.epoll.wait(&mut room, timeout) {
             Ok(events) => events,
             Err(Errno::INTR) => return Ok(()),
-            Err(e) => return Err(RunError::Wait(e)),
+            Err(e) => return Err(RunError::wait(e)),
         };
         for event in events {
             if event.data.u64() == SIGNALS {

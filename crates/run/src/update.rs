@@ -5,7 +5,6 @@
 //! happened yet. The link is the commit point: before it every failure leads back, after it everything leads forward.
 
 use crate::forward::{Forward, SWITCH, Way};
-use crate::init::InitError;
 use crate::note::{Note, Outcome, RunError};
 use crate::recover::settle;
 use crate::session::{Session, Terms};
@@ -54,12 +53,12 @@ pub enum UpdateError {
     /// Before the switch: the old image is in force.
     Before(RunError),
     /// After the switch: the new image is in force, `skeg recover` or the next command finishes it.
-    After(InitError),
+    After(RunError),
 }
 
 impl From<LiveError> for UpdateError {
     fn from(error: LiveError) -> Self {
-        Self::Before(RunError::Live(error))
+        Self::Before(error.into())
     }
 }
 
@@ -100,7 +99,7 @@ pub fn update(
         return Ok(Updated::Switched(Outcome::default()));
     }
     let number = live.generation().number();
-    let next = number.checked_add(1).ok_or(LiveError::BadState)?;
+    let next = number.checked_add(1).ok_or(LiveError::BAD_STATE)?;
     let names = Names::read(live.generation(), &plan.old)?;
     let journal = journal_of(plan, number, next);
     let forward =
@@ -108,7 +107,7 @@ pub fn update(
     let mut way = Way::new(&forward, &journal);
     for place in JOURNAL..=SWITCH {
         let done = match step_at(place) {
-            JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::Live),
+            JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::from),
             BUILD => build(&live, &names, plan, request, next),
             STOP => match stop(&mut live, old, plan, request, tell.old) {
                 Ok(outcome) if !outcome.is_good() => {
@@ -119,8 +118,8 @@ pub fn update(
                 }
                 other => other.map(|_| ()),
             },
-            STATES => write_states(&live, plan, next).map_err(RunError::Live),
-            SWITCH => live::switch_link(live.locked().place(), next).map_err(RunError::Live),
+            STATES => write_states(&live, plan, next).map_err(RunError::from),
+            SWITCH => live::switch_link(live.locked().place(), next).map_err(RunError::from),
             later => {
                 way.step(later, &mut live, tell.new).map_err(UpdateError::After)?;
                 Ok(())
@@ -144,10 +143,10 @@ fn back(
 ) -> UpdateError {
     // The journal stays where this fails, and the next command tries again.
     let _ = live::undo_update(live.locked(), names, journal)
-        .map_err(RunError::Live)
+        .map_err(RunError::from)
         .and_then(|()| settle(live, old, &journal.old_up, None).map_err(|_| error))
         .and_then(|()| bring_back(live, old, &journal.old_up, note).map(|_| ()))
-        .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::Live));
+        .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::from));
     UpdateError::Before(error)
 }
 

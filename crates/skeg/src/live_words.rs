@@ -4,7 +4,7 @@
 use crate::applet::Call;
 use crate::words;
 use core::ffi::CStr;
-use live::{LiveError, Op, What};
+use live::{Fault, LiveError, Op, What};
 use sys::Errno;
 use text::Line;
 
@@ -20,8 +20,8 @@ pub fn complain(call: &Call, path: &CStr, error: LiveError) -> u8 {
 }
 
 fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
-    match error {
-        LiveError::Sys(op, what, errno) => {
+    match error.fault() {
+        Fault::Sys(op, what, errno) => {
             line.put(b"can't ").put(verb(op)).put(b" ");
             place(line, path, what);
             line.put(b": ").put(words::errno(errno));
@@ -30,46 +30,46 @@ fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
             }
             return crate::applet::SYSTEM;
         }
-        LiveError::Absent => {
+        Fault::Absent => {
             line.put(b"no live directory at ").put(path).put(b": s6-rc-init makes one");
             return crate::applet::SYSTEM;
         }
-        LiveError::NotLive => {
+        Fault::NotLive => {
             line.put(path).put(b" is not a live directory: it is no link to a generation of it");
             return INVALID;
         }
-        LiveError::Exists => line.put(path).put(b" exists already"),
-        LiveError::Busy(holder) => {
+        Fault::Exists => line.put(path).put(b" exists already"),
+        Fault::Busy(holder) => {
             line.put(b"the live directory ").put(path).put(b" is in use");
             whose(line, holder);
             line.put(b" (-b waits for it)")
         }
-        LiveError::TimedOut(holder) => {
+        Fault::TimedOut(holder) => {
             line.put(b"the live directory ").put(path).put(b" is still in use");
             whose(line, holder);
             line
         }
-        LiveError::BadState => {
+        Fault::BadState => {
             line.put(path).put(b"/state is not a valid state file");
             return INVALID;
         }
-        LiveError::OtherImage => {
+        Fault::OtherImage => {
             line.put(path).put(b"/image is not the image that ").put(path).put(b"/state belongs to");
             return INVALID;
         }
-        LiveError::BadJournal => {
+        Fault::BadJournal => {
             line.put(path).put(b":sv/journal can't be understood: another version of skeg wrote it");
             return INVALID;
         }
-        LiveError::TooLong(what) => {
+        Fault::TooLong(what) => {
             line.put(b"a path or name is too long: ");
             place(line, path, what);
             line
         }
-        LiveError::Taken(_) => {
+        Fault::Taken(_) => {
             line.put(b"the scan directory has an entry of a service's name that is not of ").put(path)
         }
-        LiveError::LongShebang => line.put(b"the path of the skeg binary is too long for a #! line"),
+        Fault::LongShebang => line.put(b"the path of the skeg binary is too long for a #! line"),
         #[allow(unreachable_patterns)]
         _ => line.put(b"the live directory ").put(path).put(b" can't be used"),
     };
@@ -77,8 +77,9 @@ fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
 }
 
 /// Appends who holds a lock.
-fn whose(line: &mut Line, holder: Option<u32>) {
+fn whose(line: &mut Line, holder: Option<core::num::NonZeroU32>) {
     let Some(pid) = holder else { return };
+    let pid = pid.get();
     let mut command = [0; 256];
     let length = live::command_line(pid, &mut command);
     line.put(b": process ").num(u64::from(pid)).put(b" holds it");

@@ -45,7 +45,7 @@ fn whole(low: u32, high: u32) -> u64 {
 impl Scanner {
     /// Becomes the new program; returns only if that can't be.
     pub(crate) fn again(&mut self) {
-        let mut buf = [0; 4096];
+        let mut buf = [0; sys::PATH_ROOM];
         let program = fs::readlink(CWD, c"/proc/self/exe", &mut buf).and_then(|path| {
             // What the kernel adds when another file has taken the program's place.
             let path = path.strip_suffix(b" (deleted)").unwrap_or(path);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 //! Path and name buffers of fixed capacity that always end with a zero byte. Used by everyone who names files.
 
+#![allow(unsafe_code)]
+
 use core::ffi::CStr;
 
 /// The bytes do not fit, or hold a zero byte.
@@ -15,8 +17,13 @@ pub struct CBuf<const N: usize> {
     len: usize,
 }
 
-/// A buffer for a whole path: `PATH_MAX` bytes with the final zero.
-pub type Path = CBuf<4096>;
+/// Bytes of a [`Path`] with the final zero: a directory of a live directory (some 30 bytes) and the longest path that an image
+/// may have in it (1,023) fit. The kernel takes 4,096; a buffer of a page costs each function that has one a probe of the
+/// stack, and nobody's paths are so long.
+pub const PATH_ROOM: usize = 1152;
+
+/// A buffer for a whole path.
+pub type Path = CBuf<PATH_ROOM>;
 
 impl<const N: usize> CBuf<N> {
     /// The empty string.
@@ -25,19 +32,28 @@ impl<const N: usize> CBuf<N> {
     }
 
     /// The pieces, one after the other.
+    #[inline(always)]
     pub fn from_pieces(pieces: &[&[u8]]) -> core::result::Result<Self, TooLong> {
         let mut buf = Self::new();
-        buf.len = join(&mut buf.bytes, pieces).ok_or(TooLong)?;
+        buf.push_all(pieces)?;
         Ok(buf)
     }
 
     /// Appends these bytes; on an error nothing has changed.
+    #[inline(always)]
     pub fn push(&mut self, piece: &[u8]) -> core::result::Result<&mut Self, TooLong> {
-        self.len = append(&mut self.bytes, self.len, piece).ok_or(TooLong)?;
+        self.push_all(&[piece])
+    }
+
+    /// Appends the pieces, one after the other; on an error nothing has changed.
+    #[inline(always)]
+    pub fn push_all(&mut self, pieces: &[&[u8]]) -> core::result::Result<&mut Self, TooLong> {
+        self.len = append(&mut self.bytes, self.len, pieces).ok_or(TooLong)?;
         Ok(self)
     }
 
     /// Appends a decimal number.
+    #[inline(always)]
     pub fn push_number(&mut self, n: u64) -> core::result::Result<&mut Self, TooLong> {
         self.len = append_number(&mut self.bytes, self.len, n).ok_or(TooLong)?;
         Ok(self)
@@ -67,18 +83,30 @@ impl<const N: usize> CBuf<N> {
     }
 
     /// As a C string.
+    #[inline(always)]
     pub fn as_c(&self) -> &CStr {
-        up_to(&self.bytes, self.len)
+        let whole = self.bytes.get(..=self.len).unwrap_or(&[0]);
+        // SAFETY: by the invariant the last of these bytes is zero and no other is; one zero byte is the empty string.
+        unsafe { CStr::from_bytes_with_nul_unchecked(whole) }
     }
 }
 
-// What follows is there once, not once for each size.
-
-/// Appends to the first `len` bytes; how many they are then, or none where they do not fit and nothing has changed.
+/// Puts pieces behind the first `len` bytes of a buffer, and a zero byte behind them; the new length. None: they do not fit,
+/// or hold a zero byte, and the string is as it was. One function for buffers of every size.
 #[inline(never)]
-fn append(bytes: &mut [u8], len: usize, piece: &[u8]) -> Option<usize> {
-    let end = len.checked_add(piece.len()).filter(|end| *end < bytes.len() && !piece.contains(&0))?;
-    bytes.get_mut(len..end)?.copy_from_slice(piece);
+fn append(bytes: &mut [u8], len: usize, pieces: &[&[u8]]) -> Option<usize> {
+    let mut end = len;
+    for piece in pieces {
+        let after = end.checked_add(piece.len())?;
+        // One byte more, since the zero must fit as well.
+        let room = if after < bytes.len() && !piece.contains(&0) { bytes.get_mut(end..after) } else { None };
+        let Some(room) = room else {
+            *bytes.get_mut(len)? = 0;
+            return None;
+        };
+        room.copy_from_slice(piece);
+        end = after;
+    }
     *bytes.get_mut(end)? = 0;
     Some(end)
 }
@@ -92,20 +120,9 @@ fn append_number(bytes: &mut [u8], len: usize, mut n: u64) -> Option<usize> {
         digits[at] = b'0' + (n % 10) as u8;
         n /= 10;
         if n == 0 {
-            return append(bytes, len, digits.get(at..)?);
+            return append(bytes, len, &[digits.get(at..).unwrap_or_default()]);
         }
     }
-}
-
-#[inline(never)]
-fn join(bytes: &mut [u8], pieces: &[&[u8]]) -> Option<usize> {
-    pieces.iter().try_fold(0, |len, piece| append(bytes, len, piece))
-}
-
-/// The first `len` bytes and the zero behind them.
-#[inline(never)]
-fn up_to(bytes: &[u8], len: usize) -> &CStr {
-    bytes.get(..=len).and_then(|b| CStr::from_bytes_with_nul(b).ok()).unwrap_or(c"")
 }
 
 impl<const N: usize> Default for CBuf<N> {
@@ -140,6 +157,11 @@ mod tests {
         let mut b = CBuf::<4>::from_pieces(&[b"abc"]).unwrap();
         assert!(b.push(b"d").is_err());
         assert_eq!(b.as_c(), c"abc");
+        assert!(b.push_number(7).is_err());
+        assert_eq!(b.as_c(), c"abc");
         assert!(CBuf::<4>::from_pieces(&[b"a\0"]).is_err());
+        let mut b = CBuf::<6>::from_pieces(&[b"ab"]).unwrap();
+        assert!(b.push_all(&[b"cd", b"e\0"]).is_err());
+        assert_eq!((b.as_c(), b.len()), (c"ab", 2));
     }
 }

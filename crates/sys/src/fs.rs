@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: ISC
 //! Files, directories, links, locks. Used by everyone; each function is one system call unless it says more.
+//!
+//! What takes a descriptor takes it as the caller has it, and hands it on, borrowed, to an inner function that is there
+//! once: a system call in line at each of its places would be a tenth of the program.
 #![allow(unsafe_code)]
 
-use crate::{AsFd, BorrowedFd, Errno, OwnedFd, Result, raw};
+use crate::{AsFd, BorrowedFd, Errno, OwnedFd, PATH_ROOM, Path, Result, raw};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 pub use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, StatFs};
@@ -10,104 +13,176 @@ pub use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 /// `openat` with `O_CLOEXEC` always added. `mode` is used when `O_CREAT` is in the flags.
 #[doc(alias = "openat")]
+#[inline(always)]
 pub fn open(dir: impl AsFd, path: &CStr, flags: OFlags, mode: u32) -> Result<OwnedFd> {
-    call!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: u32) -> Result<OwnedFd> {
+        call!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
+    }
+    call(dir.as_fd(), path, flags, mode)
 }
 
 /// A directory, to read it or to resolve paths below it.
+#[inline(always)]
 pub fn open_dir(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
-    open(dir, path, OFlags::RDONLY | OFlags::DIRECTORY, 0)
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+        open(dir, path, OFlags::RDONLY | OFlags::DIRECTORY, 0)
+    }
+    call(dir.as_fd(), path)
 }
 
 /// A file for reading.
+#[inline(always)]
 pub fn open_read(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
     open(dir, path, OFlags::RDONLY, 0)
 }
 
 /// Reads at most `buf.len()` bytes; 0 = end of file.
+#[inline(always)]
 pub fn read(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
-    call!(rustix::io::read(fd, buf))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
+        call!(rustix::io::read(fd, buf))
+    }
+    call(fd.as_fd(), buf)
 }
 
 /// Reads at a position, in bytes from the start.
+#[inline(always)]
 pub fn pread(fd: impl AsFd, buf: &mut [u8], at: u64) -> Result<usize> {
-    call!(rustix::io::pread(fd, buf, at))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, buf: &mut [u8], at: u64) -> Result<usize> {
+        call!(rustix::io::pread(fd, buf, at))
+    }
+    call(fd.as_fd(), buf, at)
 }
 
 /// Reads until the buffer is full or the file ends; how many bytes. Several calls.
+#[inline(always)]
 pub fn read_full(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
-    let mut have = 0;
-    while let Some(room) = buf.get_mut(have..).filter(|r| !r.is_empty()) {
-        match read(fd.as_fd(), room) {
-            Ok(0) => break,
-            Ok(n) => have += n,
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
+        let mut have = 0;
+        while let Some(room) = buf.get_mut(have..).filter(|r| !r.is_empty()) {
+            match read(fd, room) {
+                Ok(0) => break,
+                Ok(n) => have += n,
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e),
+            }
         }
+        Ok(have)
     }
-    Ok(have)
+    call(fd.as_fd(), buf)
 }
 
 /// Writes at most `buf.len()` bytes.
+#[inline(always)]
 pub fn write(fd: impl AsFd, buf: &[u8]) -> Result<usize> {
-    call!(rustix::io::write(fd, buf))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
+        call!(rustix::io::write(fd, buf))
+    }
+    call(fd.as_fd(), buf)
 }
 
 /// Writes at a position, in bytes from the start.
+#[inline(always)]
 pub fn pwrite(fd: impl AsFd, buf: &[u8], at: u64) -> Result<usize> {
-    call!(rustix::io::pwrite(fd, buf, at))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, buf: &[u8], at: u64) -> Result<usize> {
+        call!(rustix::io::pwrite(fd, buf, at))
+    }
+    call(fd.as_fd(), buf, at)
 }
 
 /// Writes all of it. Several calls where the kernel takes less at once.
-pub fn write_all(fd: impl AsFd, mut buf: &[u8]) -> Result<()> {
-    while !buf.is_empty() {
-        match write(fd.as_fd(), buf) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(n) => buf = buf.get(n..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
+#[inline(always)]
+pub fn write_all(fd: impl AsFd, buf: &[u8]) -> Result<()> {
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, mut buf: &[u8]) -> Result<()> {
+        while !buf.is_empty() {
+            match write(fd, buf) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(n) => buf = buf.get(n..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e),
+            }
         }
+        Ok(())
     }
-    Ok(())
+    call(fd.as_fd(), buf)
 }
 
 /// Makes a directory. The mode goes through the umask.
 #[doc(alias = "mkdirat")]
+#[inline(always)]
 pub fn mkdir(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
-    call!(rustix::fs::mkdirat(dir, path, Mode::from_raw_mode(mode)))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
+        call!(rustix::fs::mkdirat(dir, path, Mode::from_raw_mode(mode)))
+    }
+    call(dir.as_fd(), path, mode)
 }
 
 /// Makes a FIFO. The mode goes through the umask.
 #[doc(alias = "mkfifoat")]
+#[inline(always)]
 pub fn mkfifo(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
-    call!(rustix::fs::mknodat(dir, path, FileType::Fifo, Mode::from_raw_mode(mode), 0))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
+        call!(rustix::fs::mknodat(dir, path, FileType::Fifo, Mode::from_raw_mode(mode), 0))
+    }
+    call(dir.as_fd(), path, mode)
 }
 
 /// Makes a device node.
 #[doc(alias = "mknodat")]
+#[inline(always)]
 pub fn mknod(dir: impl AsFd, path: &CStr, kind: FileType, mode: u32, device: u64) -> Result<()> {
-    call!(rustix::fs::mknodat(dir, path, kind, Mode::from_raw_mode(mode), device))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, kind: FileType, mode: u32, device: u64) -> Result<()> {
+        call!(rustix::fs::mknodat(dir, path, kind, Mode::from_raw_mode(mode), device))
+    }
+    call(dir.as_fd(), path, kind, mode, device)
 }
 
 /// Removes a file, link or FIFO.
 #[doc(alias = "unlinkat")]
+#[inline(always)]
 pub fn unlink(dir: impl AsFd, path: &CStr) -> Result<()> {
-    call!(rustix::fs::unlinkat(dir, path, AtFlags::empty()))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+        call!(rustix::fs::unlinkat(dir, path, AtFlags::empty()))
+    }
+    call(dir.as_fd(), path)
 }
 
 /// Removes an empty directory.
+#[inline(always)]
 pub fn rmdir(dir: impl AsFd, path: &CStr) -> Result<()> {
-    call!(rustix::fs::unlinkat(dir, path, AtFlags::REMOVEDIR))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+        call!(rustix::fs::unlinkat(dir, path, AtFlags::REMOVEDIR))
+    }
+    call(dir.as_fd(), path)
 }
 
 /// Renames, replacing what is there.
 #[doc(alias = "renameat")]
+#[inline(always)]
 pub fn rename(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<()> {
-    call!(rustix::fs::renameat(from_dir, from, to_dir, to))
+    #[inline(never)]
+    fn call(from_dir: BorrowedFd<'_>, from: &CStr, to_dir: BorrowedFd<'_>, to: &CStr) -> Result<()> {
+        call!(rustix::fs::renameat(from_dir, from, to_dir, to))
+    }
+    call(from_dir.as_fd(), from, to_dir.as_fd(), to)
 }
 
 /// Renames with flags: `NOREPLACE` or `EXCHANGE`. Not every file system can; then `EINVAL`.
 #[doc(alias = "renameat2")]
+#[inline(always)]
 pub fn rename_with(
     from_dir: impl AsFd,
     from: &CStr,
@@ -115,48 +190,104 @@ pub fn rename_with(
     to: &CStr,
     flags: RenameFlags,
 ) -> Result<()> {
-    call!(rustix::fs::renameat_with(from_dir, from, to_dir, to, flags))
+    #[inline(never)]
+    fn call(
+        from_dir: BorrowedFd<'_>,
+        from: &CStr,
+        to_dir: BorrowedFd<'_>,
+        to: &CStr,
+        flags: RenameFlags,
+    ) -> Result<()> {
+        call!(rustix::fs::renameat_with(from_dir, from, to_dir, to, flags))
+    }
+    call(from_dir.as_fd(), from, to_dir.as_fd(), to, flags)
 }
 
 /// Makes a symbolic link at `path` that points to `target`.
 #[doc(alias = "symlinkat")]
+#[inline(always)]
 pub fn symlink(target: &CStr, dir: impl AsFd, path: &CStr) -> Result<()> {
-    call!(rustix::fs::symlinkat(target, dir, path))
+    #[inline(never)]
+    fn call(target: &CStr, dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+        call!(rustix::fs::symlinkat(target, dir, path))
+    }
+    call(target, dir.as_fd(), path)
 }
 
 /// Makes a hard link.
 #[doc(alias = "linkat")]
+#[inline(always)]
 pub fn link(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<()> {
-    call!(rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()))
+    #[inline(never)]
+    fn call(from_dir: BorrowedFd<'_>, from: &CStr, to_dir: BorrowedFd<'_>, to: &CStr) -> Result<()> {
+        call!(rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()))
+    }
+    call(from_dir.as_fd(), from, to_dir.as_fd(), to)
 }
 
 /// What a symbolic link points to, in `buf`; `ENAMETOOLONG` if it may have been cut.
 #[doc(alias = "readlinkat")]
+#[inline(always)]
 pub fn readlink<'b>(dir: impl AsFd, path: &CStr, buf: &'b mut [u8]) -> Result<&'b [u8]> {
-    let room = buf.len();
-    let n = call!(rustix::fs::readlinkat_raw(dir, path, &mut *buf))?;
-    if n == room { Err(Errno::NAMETOOLONG) } else { Ok(buf.get(..n).unwrap_or_default()) }
+    #[inline(never)]
+    fn call<'b>(dir: BorrowedFd<'_>, path: &CStr, buf: &'b mut [u8]) -> Result<&'b [u8]> {
+        let room = buf.len();
+        let n = call!(rustix::fs::readlinkat_raw(dir, path, &mut *buf))?;
+        if n == room { Err(Errno::NAMETOOLONG) } else { Ok(buf.get(..n).unwrap_or_default()) }
+    }
+    call(dir.as_fd(), path, buf)
+}
+
+/// What a symbolic link points to, as a path; `ENAMETOOLONG` if it is too long for one.
+#[inline(always)]
+pub fn link_target(dir: impl AsFd, path: &CStr) -> Result<Path> {
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<Path> {
+        let mut buf = [0; PATH_ROOM];
+        Path::from_pieces(&[readlink(dir, path, &mut buf)?]).map_err(|_| Errno::NAMETOOLONG)
+    }
+    call(dir.as_fd(), path)
 }
 
 /// What this path is; a final link is followed.
 #[doc(alias = "fstatat")]
+#[inline(always)]
 pub fn stat(dir: impl AsFd, path: &CStr) -> Result<Stat> {
-    call!(rustix::fs::statat(dir, path, AtFlags::empty()))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<Stat> {
+        call!(rustix::fs::statat(dir, path, AtFlags::empty()))
+    }
+    call(dir.as_fd(), path)
 }
 
 /// What this path is; a final link is not followed.
+#[inline(always)]
 pub fn lstat(dir: impl AsFd, path: &CStr) -> Result<Stat> {
-    call!(rustix::fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<Stat> {
+        call!(rustix::fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW))
+    }
+    call(dir.as_fd(), path)
 }
 
 /// What this descriptor is.
+#[inline(always)]
 pub fn fstat(fd: impl AsFd) -> Result<Stat> {
-    call!(rustix::fs::fstat(fd))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<Stat> {
+        call!(rustix::fs::fstat(fd))
+    }
+    call(fd.as_fd())
 }
 
 /// The file system that holds this descriptor.
+#[inline(always)]
 pub fn fstatfs(fd: impl AsFd) -> Result<StatFs> {
-    call!(rustix::fs::fstatfs(fd))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<StatFs> {
+        call!(rustix::fs::fstatfs(fd))
+    }
+    call(fd.as_fd())
 }
 
 /// Whether the file system of this descriptor is mounted read-only. Source: `ST_RDONLY` of statfs(2).
@@ -167,40 +298,70 @@ pub fn is_read_only(fd: impl AsFd) -> Result<bool> {
 }
 
 /// Sets the permission bits of a descriptor.
+#[inline(always)]
 pub fn fchmod(fd: impl AsFd, mode: u32) -> Result<()> {
-    call!(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
+        call!(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
+    }
+    call(fd.as_fd(), mode)
 }
 
 /// Sets the permission bits of a path; a final link is followed.
 #[doc(alias = "fchmodat")]
+#[inline(always)]
 pub fn chmod(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
-    call!(rustix::fs::chmodat(dir, path, Mode::from_raw_mode(mode), AtFlags::empty()))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
+        call!(rustix::fs::chmodat(dir, path, Mode::from_raw_mode(mode), AtFlags::empty()))
+    }
+    call(dir.as_fd(), path, mode)
 }
 
 /// Sets owner and group of a path.
 #[doc(alias = "fchownat")]
+#[inline(always)]
 pub fn chown(dir: impl AsFd, path: &CStr, user: Option<u32>, group: Option<u32>) -> Result<()> {
-    let user = user.map(rustix::fs::Uid::from_raw);
-    let group = group.map(rustix::fs::Gid::from_raw);
-    call!(rustix::fs::chownat(dir, path, user, group, AtFlags::empty()))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, user: Option<u32>, group: Option<u32>) -> Result<()> {
+        let user = user.map(rustix::fs::Uid::from_raw);
+        let group = group.map(rustix::fs::Gid::from_raw);
+        call!(rustix::fs::chownat(dir, path, user, group, AtFlags::empty()))
+    }
+    call(dir.as_fd(), path, user, group)
 }
 
 /// Cuts or extends to this many bytes.
+#[inline(always)]
 pub fn ftruncate(fd: impl AsFd, bytes: u64) -> Result<()> {
-    call!(rustix::fs::ftruncate(fd, bytes))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
+        call!(rustix::fs::ftruncate(fd, bytes))
+    }
+    call(fd.as_fd(), bytes)
 }
 
 /// Waits until a file, or a directory's entries, are on the disk.
+#[inline(always)]
 pub fn fsync(fd: impl AsFd) -> Result<()> {
-    if crate::fault::skips_sync() {
-        return Ok(());
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<()> {
+        if crate::fault::skips_sync() {
+            return Ok(());
+        }
+        call!(rustix::fs::fsync(fd))
     }
-    call!(rustix::fs::fsync(fd))
+    call(fd.as_fd())
 }
 
 /// Waits until a whole file system is on the disk.
+#[inline(always)]
 pub fn syncfs(fd: impl AsFd) -> Result<()> {
-    call!(rustix::fs::syncfs(fd))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<()> {
+        call!(rustix::fs::syncfs(fd))
+    }
+    call(fd.as_fd())
 }
 
 /// Writes all file systems back.
@@ -210,13 +371,28 @@ pub fn sync() {
 
 /// Whether this process may do that to this path: `R_OK` 4, `W_OK` 2, `X_OK` 1, `F_OK` 0.
 #[doc(alias = "faccessat")]
+#[inline(always)]
 pub fn access(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
-    call!(rustix::fs::accessat(dir, path, rustix::fs::Access::from_bits_retain(mode as _), AtFlags::empty()))
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
+        call!(rustix::fs::accessat(
+            dir,
+            path,
+            rustix::fs::Access::from_bits_retain(mode as _),
+            AtFlags::empty()
+        ))
+    }
+    call(dir.as_fd(), path, mode)
 }
 
 /// Copies in the kernel from one file's position to another's; how many bytes; 0 = end.
+#[inline(always)]
 pub fn sendfile(to: impl AsFd, from: impl AsFd, bytes: usize) -> Result<usize> {
-    call!(rustix::fs::sendfile(to, from, None, bytes))
+    #[inline(never)]
+    fn call(to: BorrowedFd<'_>, from: BorrowedFd<'_>, bytes: usize) -> Result<usize> {
+        call!(rustix::fs::sendfile(to, from, None, bytes))
+    }
+    call(to.as_fd(), from.as_fd(), bytes)
 }
 
 /// The pipe's reading and writing end, both close-on-exec and with these further flags.
@@ -239,8 +415,13 @@ pub fn set_pipe_size(pipe: impl AsFd, bytes: usize) -> Result<()> {
 
 /// A second descriptor for the same open file, close-on-exec, with the lowest free number from `at_least` on.
 #[doc(alias = "F_DUPFD_CLOEXEC")]
+#[inline(always)]
 pub fn dup(fd: impl AsFd, at_least: i32) -> Result<OwnedFd> {
-    call!(rustix::io::fcntl_dupfd_cloexec(fd, at_least))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, at_least: i32) -> Result<OwnedFd> {
+        call!(rustix::io::fcntl_dupfd_cloexec(fd, at_least))
+    }
+    call(fd.as_fd(), at_least)
 }
 
 /// Takes over a descriptor that this process was started with, as the user names it by its number; close-on-exec from
@@ -255,16 +436,26 @@ pub fn take_inherited(number: u32) -> Result<OwnedFd> {
 }
 
 /// Whether the descriptor is closed by an exec.
+#[inline(always)]
 pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
-    use rustix::io::FdFlags;
-    call!(rustix::io::fcntl_setfd(fd, if on { FdFlags::CLOEXEC } else { FdFlags::empty() }))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
+        use rustix::io::FdFlags;
+        call!(rustix::io::fcntl_setfd(fd, if on { FdFlags::CLOEXEC } else { FdFlags::empty() }))
+    }
+    call(fd.as_fd(), on)
 }
 
 /// Whether reads and writes return at once with `EAGAIN`.
+#[inline(always)]
 pub fn set_nonblocking(fd: impl AsFd, on: bool) -> Result<()> {
-    let flags = call!(rustix::fs::fcntl_getfl(fd.as_fd()))?;
-    let wanted = if on { flags | OFlags::NONBLOCK } else { flags - OFlags::NONBLOCK };
-    if wanted == flags { Ok(()) } else { call!(rustix::fs::fcntl_setfl(fd, wanted)) }
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
+        let flags = call!(rustix::fs::fcntl_getfl(fd))?;
+        let wanted = if on { flags | OFlags::NONBLOCK } else { flags - OFlags::NONBLOCK };
+        if wanted == flags { Ok(()) } else { call!(rustix::fs::fcntl_setfl(fd, wanted)) }
+    }
+    call(fd.as_fd(), on)
 }
 
 /// Which lock: on the whole file, advisory.
@@ -321,13 +512,23 @@ impl Lock {
 
 /// An open-file-description lock on the whole file: it goes with the last descriptor of this open file, not
 /// with the process. `EAGAIN` when someone holds it. Source: fcntl(2), `F_OFD_SETLK`.
+#[inline(always)]
 pub fn ofd_lock(fd: impl AsFd, lock: Lock) -> Result<()> {
-    lock_call(fd.as_fd(), raw::nr::F_OFD_SETLK, lock.kind(), 0).map(|_| ())
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, lock: Lock) -> Result<()> {
+        lock_call(fd, raw::nr::F_OFD_SETLK, lock.kind(), 0).map(|_| ())
+    }
+    call(fd.as_fd(), lock)
 }
 
 /// As [`ofd_lock`], but waits for it (`EINTR` when a signal comes).
+#[inline(always)]
 pub fn ofd_lock_wait(fd: impl AsFd, lock: Lock) -> Result<()> {
-    lock_call(fd.as_fd(), raw::nr::F_OFD_SETLKW, lock.kind(), 0).map(|_| ())
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>, lock: Lock) -> Result<()> {
+        lock_call(fd, raw::nr::F_OFD_SETLKW, lock.kind(), 0).map(|_| ())
+    }
+    call(fd.as_fd(), lock)
 }
 
 /// A POSIX write lock on the file behind this number: it belongs to the calling process. For a child before its exec.
@@ -343,15 +544,21 @@ pub(crate) fn posix_lock(number: i32) -> Result<()> {
 
 /// Who would refuse a POSIX write lock on this file: none, or a process (−1 for an open-file-description lock).
 #[doc(alias = "F_GETLK")]
+#[inline(always)]
 pub fn lock_holder(fd: impl AsFd) -> Result<Option<i32>> {
-    let lock = lock_call(fd.as_fd(), GETLK, Lock::Exclusive.kind(), 0)?;
-    Ok(if lock.kind == Lock::None.kind() { None } else { Some(lock.pid) })
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<Option<i32>> {
+        let lock = lock_call(fd, GETLK, Lock::Exclusive.kind(), 0)?;
+        Ok(if lock.kind == Lock::None.kind() { None } else { Some(lock.pid) })
+    }
+    call(fd.as_fd())
 }
 
 /// Walks a directory, `.` and `..` left out. Stops at the first error, or when `each` says so.
 ///
 /// `each` gets the entry's name, its inode, and its type where the file system tells (else `Unknown`).
 #[doc(alias = "getdents64")]
+#[inline(always)]
 pub fn for_each_entry<E: From<Errno>>(
     dir: impl AsFd,
     mut each: impl FnMut(&CStr, u64, FileType) -> core::result::Result<(), E>,
@@ -382,8 +589,13 @@ fn walk(dir: BorrowedFd<'_>, each: &mut dyn FnMut(&CStr, u64, FileType) -> bool)
 
 /// Goes back to the first entry, before a directory is walked again through the same descriptor.
 #[doc(alias = "lseek")]
+#[inline(always)]
 pub fn rewind(fd: impl AsFd) -> Result<()> {
-    call!(rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))).map(|_| ())
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<()> {
+        call!(rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))).map(|_| ())
+    }
+    call(fd.as_fd())
 }
 
 /// Changes the working directory.
@@ -392,8 +604,13 @@ pub fn chdir(path: &CStr) -> Result<()> {
 }
 
 /// Changes the working directory to this one.
+#[inline(always)]
 pub fn fchdir(fd: impl AsFd) -> Result<()> {
-    call!(rustix::process::fchdir(fd))
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<()> {
+        call!(rustix::process::fchdir(fd))
+    }
+    call(fd.as_fd())
 }
 
 /// Changes the root directory.

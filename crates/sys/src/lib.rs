@@ -29,7 +29,7 @@ pub mod spawn;
 pub mod start;
 pub mod time;
 
-pub use cbuf::{CBuf, Path, TooLong};
+pub use cbuf::{CBuf, PATH_ROOM, Path, TooLong};
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 pub use rustix::io::Errno;
 

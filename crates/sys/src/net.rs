@@ -37,23 +37,38 @@ pub fn connect(path: &CStr, kind: SocketType) -> Result<OwnedFd> {
 }
 
 /// Takes one connection; close-on-exec and non-blocking.
+#[inline(always)]
 pub fn accept(listener: impl AsFd) -> Result<OwnedFd> {
-    call!(net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK))
+    #[inline(never)]
+    fn call(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+        call!(net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK))
+    }
+    call(listener.as_fd())
 }
 
 /// Who is at the other end.
+#[inline(always)]
 pub fn peer(socket: impl AsFd) -> Result<UCred> {
-    call!(net::sockopt::socket_peercred(socket))
+    #[inline(never)]
+    fn call(socket: BorrowedFd<'_>) -> Result<UCred> {
+        call!(net::sockopt::socket_peercred(socket))
+    }
+    call(socket.as_fd())
 }
 
 /// Sends bytes and at most [`MAX_FDS`] descriptors; how many bytes. Never raises SIGPIPE.
+#[inline(always)]
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-    let mut control = net::SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty() && !control.push(net::SendAncillaryMessage::ScmRights(fds)) {
-        return Err(Errno::TOOMANYREFS);
+    #[inline(never)]
+    fn call(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = net::SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() && !control.push(net::SendAncillaryMessage::ScmRights(fds)) {
+            return Err(Errno::TOOMANYREFS);
+        }
+        call!(net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL))
     }
-    call!(net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL))
+    call(socket.as_fd(), bytes, fds)
 }
 
 /// Descriptors that came with a message.
@@ -61,17 +76,22 @@ pub type Fds = heapless::Vec<OwnedFd, MAX_FDS>;
 
 /// Receives bytes and descriptors (close-on-exec) that came with them, appended to `fds`; 0 bytes = closed.
 /// Descriptors beyond the capacity are closed.
+#[inline(always)]
 pub fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Fds) -> Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-    let mut control = net::RecvAncillaryBuffer::new(&mut space);
-    let got =
-        call!(net::recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
-    for message in control.drain() {
-        if let net::RecvAncillaryMessage::ScmRights(rights) = message {
-            for fd in rights {
-                let _ = fds.push(fd);
+    #[inline(never)]
+    fn call(socket: BorrowedFd<'_>, buf: &mut [u8], fds: &mut Fds) -> Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = net::RecvAncillaryBuffer::new(&mut space);
+        let got =
+            call!(net::recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
+        for message in control.drain() {
+            if let net::RecvAncillaryMessage::ScmRights(rights) = message {
+                for fd in rights {
+                    let _ = fds.push(fd);
+                }
             }
         }
+        Ok(got.bytes)
     }
-    Ok(got.bytes)
+    call(socket.as_fd(), buf, fds)
 }

@@ -2,8 +2,8 @@
 //! The start of a process: `_start` per CPU, the argument vector, the environment.
 //!
 //! `_start` hands the initial stack to `begin`, which remembers where arguments and environment lie (they
-//! live as long as the process), tells rustix the auxiliary vector, and calls the `skeg_main` that
-//! `sys::entry!` defines.
+//! live as long as the process), and calls the `skeg_main` that `sys::entry!` defines. The auxiliary vector is not
+//! looked at: nothing here needs it.
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_char};
@@ -77,8 +77,6 @@ pub unsafe fn begin(stack: *const usize, main: fn(Strings) -> u8) -> ! {
     // SAFETY: the environment follows the arguments and their final null.
     let environment = unsafe { arguments.add(count + 1) };
     ENVIRONMENT.store(environment.cast_mut(), Relaxed);
-    // SAFETY: this is the environment array as the kernel laid it out, with the auxiliary vector behind it.
-    unsafe { rustix::param::init(environment.cast_mut().cast()) };
     open_standard_streams();
     crate::process::exit(main(Strings { next: arguments }))
 }

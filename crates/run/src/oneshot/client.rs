@@ -118,7 +118,7 @@ pub fn quiet_scripts(live: &mut Live, deadline: Option<Millis>) -> core::result:
     // Without a runner no script runs whose end is recorded: only the time that is over is an error.
     let waited = connect_runner(live, 1).and_then(|mut scripts| scripts.wait_quiet(deadline));
     if waited == Err(Errno::TIMEDOUT) {
-        return Err(RunError::Wait(Errno::TIMEDOUT));
+        return Err(RunError::wait(Errno::TIMEDOUT));
     }
     Ok(live.states_mut().reread()?)
 }

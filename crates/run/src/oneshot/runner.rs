@@ -18,7 +18,7 @@ use sys::process::{self, Who};
 use sys::signal::{self, Set, number};
 use sys::spawn::{self, Spawn, Word, Words};
 use sys::time::{Millis, monotonic};
-use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, Result};
+use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, Path, Result};
 
 /// Connections at once: one command changes things at a time, and some that died may have scripts running.
 pub const MAX_CLIENTS: usize = 8;
@@ -421,7 +421,7 @@ fn start(fds: &Fds, name: &[u8], words: &[u8]) -> Result<u32> {
         environment.push(Word::new(variable)).map_err(|_| Errno::TOOBIG)?;
     }
     environment.push(Word::END).map_err(|_| Errno::TOOBIG)?;
-    let mut found = CBuf::<4096>::new();
+    let mut found = Path::new();
     let [Some(input), Some(output), Some(error)] = [fds.first(), fds.get(1), fds.get(2)] else {
         return Err(Errno::BADF);
     };

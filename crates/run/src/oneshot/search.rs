@@ -2,7 +2,7 @@
 //! Finds a program as execvp(3) does. Used by the oneshot runner and the programs that exec into a script.
 
 use core::ffi::CStr;
-use sys::{CBuf, Errno, Result, fs};
+use sys::{Errno, Path, Result, fs};
 
 /// Where to look when the environment has no PATH.
 const DEFAULT_PATH: &CStr = c"/usr/bin:/bin";
@@ -10,7 +10,7 @@ const DEFAULT_PATH: &CStr = c"/usr/bin:/bin";
 const EXECUTE: u32 = 1;
 
 /// The path of this program: itself if it has a slash, else the first in PATH that may be executed.
-pub fn find_program<'a>(name: &'a CStr, room: &'a mut CBuf<4096>) -> Result<&'a CStr> {
+pub fn find_program<'a>(name: &'a CStr, room: &'a mut Path) -> Result<&'a CStr> {
     if name.is_empty() {
         return Err(Errno::NOENT);
     }
@@ -23,7 +23,7 @@ pub fn find_program<'a>(name: &'a CStr, room: &'a mut CBuf<4096>) -> Result<&'a 
     for directory in path.to_bytes().split(|b| *b == b':') {
         room.truncate(0);
         let directory = if directory.is_empty() { b"." } else { directory };
-        if room.push(directory).and_then(|r| r.push(b"/")).and_then(|r| r.push(name.to_bytes())).is_err() {
+        if room.push_all(&[directory, b"/", name.to_bytes()]).is_err() {
             continue;
         }
         match fs::access(sys::CWD, room, EXECUTE) {

@@ -8,7 +8,7 @@ use sys::event::{PollFd, PollFlags, poll};
 use sys::fs::{self, FileType, OFlags};
 use sys::net::{self, Fds, SocketType};
 use sys::time::Millis;
-use sys::{AsFd, BorrowedFd, CWD, Errno, OwnedFd, Path};
+use sys::{AsFd, BorrowedFd, CWD, Errno, OwnedFd, PATH_ROOM, Path};
 
 /// How long a member waits for the holder's answer. It starts without it then: as long as a member lives, its pipe does.
 const ANSWER: Millis = Millis(5_000);
@@ -50,7 +50,7 @@ struct Here {
 impl Here {
     /// From the working directory, which is `LIVE:sv/ID`.
     fn find() -> Result<Self, JoinError> {
-        let mut buf = [0; 4096];
+        let mut buf = [0; PATH_ROOM];
         let here = fs::getcwd(&mut buf).map_err(JoinError::Place)?.to_bytes();
         let slash = here.iter().rposition(|b| *b == b'/').unwrap_or(0);
         let sv = here.get(..slash).unwrap_or_default();
@@ -67,7 +67,7 @@ impl Here {
     /// The FIFO of a consumer, relative to the working directory: `../ID/stdin`. It is noted as [`LAST`]: an update
     /// may have renamed the consumer, and this member, not yet restarted, still knows it by its old name.
     fn fifo_of(&self, consumer: &[u8]) -> Result<Path, JoinError> {
-        let mut buf = [0; 4096];
+        let mut buf = [0; PATH_ROOM];
         let name = self.directory_of(consumer)?;
         match fs::readlink(CWD, &name, &mut buf) {
             Ok(target) => {
@@ -77,10 +77,7 @@ impl Here {
                 note_last(&path);
                 Ok(path)
             }
-            Err(Errno::NOENT) => {
-                let target = fs::readlink(CWD, LAST, &mut buf).map_err(JoinError::Fifo)?;
-                Path::from_pieces(&[target]).map_err(|_| JoinError::Place(Errno::NAMETOOLONG))
-            }
+            Err(Errno::NOENT) => fs::link_target(CWD, LAST).map_err(JoinError::Fifo),
             Err(e) => Err(JoinError::Fifo(e)),
         }
     }

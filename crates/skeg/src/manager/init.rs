@@ -5,8 +5,9 @@ use crate::applet::{Call, SYSTEM, USAGE};
 use crate::update::{ImageFile, link_target, real_path};
 use core::ffi::CStr;
 use engine::Image;
-use live::{LiveError, Notes};
-use run::init::{InitError, Made, Plan};
+use live::{Fault, LiveError, Notes};
+use run::init::{Made, Plan};
+use run::{RunError, Trouble};
 
 pub const OPTIONS: &str =
     "c=bootdb l=livedir p=prefix S=skeg t#timeout b/block -n/no-block d/dereference -N/no-dereference";
@@ -90,35 +91,38 @@ pub fn unable_to(call: &Call, service: &[u8]) -> u8 {
 /// Exit code for a live directory of something else, as in the reference.
 const OTHER: u8 = 102;
 
-fn failed(call: &Call, scandir: &CStr, image: &Image<'_>, error: InitError) -> u8 {
+fn failed(call: &Call, scandir: &CStr, image: &Image<'_>, error: RunError) -> u8 {
     let (live, scandir) = (call.live().to_bytes(), scandir.to_bytes());
-    match error {
-        InitError::Run(run::RunError::Live(LiveError::Taken(service))) => {
+    match error.trouble() {
+        Trouble::Live(e) if e == LiveError::NOT_LIVE => {
+            call.fail(OTHER, "% exists and is not a live directory of skeg", live)
+        }
+        Trouble::Live(e) if matches!(e.fault(), Fault::Taken(_)) => {
+            let service = if let Fault::Taken(service) = e.fault() { service } else { 0 };
             let what = "% has an entry '%' that is not ours (-p gives ours a prefix)";
             call.say_two(what, scandir, image.name(service));
             SYSTEM
         }
-        InitError::Run(run::RunError::Live(LiveError::NotLive)) => {
-            call.fail(OTHER, "% exists and is not a live directory of skeg", live)
+        Trouble::Live(_) | Trouble::Prepare(_) | Trouble::Wait(_) | Trouble::Elsewhere => {
+            super::report::session_error(call, call.live(), error)
         }
-        InitError::Run(error) => super::report::session_error(call, call.live(), error),
-        InitError::NoScanner => call.fail(USAGE, "no s6-svscan runs on %", scandir),
-        InitError::ScanDir(errno) => call.failed("use the scan directory %", scandir, errno),
-        InitError::OtherImage => {
+        Trouble::NoScanner => call.fail(USAGE, "no s6-svscan runs on %", scandir),
+        Trouble::ScanDir(errno) => call.failed("use the scan directory %", scandir, errno),
+        Trouble::OtherImage => {
             call.fail(OTHER, "% is the live directory of another image, and supervised", live)
         }
-        InitError::OtherScanDir => {
+        Trouble::OtherScanDir => {
             call.say_two("% is supervised in another scan directory than %", live, scandir);
             OTHER
         }
-        InitError::OtherPrefix => call.fail(OTHER, "% was made with another prefix", live),
-        InitError::Unfinished => {
+        Trouble::OtherPrefix => call.fail(OTHER, "% was made with another prefix", live),
+        Trouble::Unfinished => {
             call.fail(SYSTEM, "a command on % was cut short: 'skeg recover' finishes it", live)
         }
-        InitError::TimedOut(missing) => {
-            let missing = text::Digits::decimal(missing as u64);
+        Trouble::TimedOut(missing) => {
+            let missing = text::Digits::decimal(u64::from(missing));
             call.fail(SYSTEM, "timed out: % services have no supervisor", missing.as_bytes())
         }
-        InitError::Unable(service) => unable_to(call, image.name(service)),
+        Trouble::Unable(service) => unable_to(call, image.name(service)),
     }
 }

@@ -7,7 +7,7 @@ use core::ffi::CStr;
 use db::{Corrupt, Db};
 use engine::{Image, Towards};
 use live::tree::Status;
-use live::{Access, Live, LiveError, Locked, Phase, Wait};
+use live::{Access, Fault, Live, Locked, Phase, Wait};
 use run::oneshot::client::{is_unsettled, settle_scripts};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
 use sys::CBuf;
@@ -74,9 +74,7 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Open
         refuse_nested(call, path)?;
         // Said because it may take as long as a script does.
         call.say("a script of a command that was killed may still run: waiting for its end", b"");
-        if let Err(run::RunError::Live(e)) = settle_scripts(&mut live, None) {
-            return Err(complain(e));
-        }
+        settle_scripts(&mut live, None).map_err(|e| super::report::session_error(call, path, e))?;
     }
     Ok(Opened { live, image })
 }
@@ -88,7 +86,7 @@ fn lock(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Locked, 
     let mut step = Wait::No;
     loop {
         let refused = match Locked::open(path, access, step) {
-            Err(e @ (LiveError::Busy(_) | LiveError::TimedOut(_))) if wait != step => e,
+            Err(e) if wait != step && matches!(e.fault(), Fault::Busy(_) | Fault::TimedOut(_)) => e,
             other => return other.map_err(|e| live_words::complain(call, path, e)),
         };
         refuse_nested(call, path)?;

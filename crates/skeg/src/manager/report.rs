@@ -2,13 +2,13 @@
 //! What happens during a change, in words, and into the history. Used by every applet that changes services.
 
 use super::open::direction;
-use crate::applet::Call;
+use crate::applet::{Call, SYSTEM};
 use crate::live_words;
 use crate::words;
 use core::ffi::CStr;
 use engine::{Image, Towards};
 use live::{History, Outcome, Record};
-use run::{Note, RunError, Why};
+use run::{Note, RunError, Trouble, Why};
 use text::Line;
 
 /// Tells and records what a session does.
@@ -162,9 +162,23 @@ pub fn ended(call: &Call, outcome: run::Outcome) -> u8 {
 /// Says why a session ended; the exit code.
 #[inline(never)]
 pub fn session_error(call: &Call, live: &CStr, error: RunError) -> u8 {
-    match error {
-        RunError::Live(error) => live_words::complain(call, live, error),
-        RunError::Prepare(errno) => call.failed("prepare the waiting for events", b"", errno),
-        RunError::Wait(errno) => call.failed("wait for events", b"", errno),
-    }
+    let (code, what) = match error.trouble() {
+        Trouble::Live(error) => return live_words::complain(call, live, error),
+        Trouble::Prepare(errno) => return call.failed("prepare the waiting for events", b"", errno),
+        Trouble::Wait(errno) => return call.failed("wait for events", b"", errno),
+        Trouble::NoScanner => {
+            (SYSTEM, "no s6-svscan runs on the scan directory of %: start it, then try again")
+        }
+        Trouble::Elsewhere => {
+            (live_words::INVALID, "% is neither where its journal began nor where it leads")
+        }
+        Trouble::ScanDir(_)
+        | Trouble::OtherImage
+        | Trouble::OtherScanDir
+        | Trouble::OtherPrefix
+        | Trouble::Unfinished
+        | Trouble::TimedOut(_)
+        | Trouble::Unable(_) => (SYSTEM, "the supervisors of % did not come or go in time: try again"),
+    };
+    call.fail(code, what, live.to_bytes())
 }

@@ -92,9 +92,7 @@ pub fn real_path(path: &CStr) -> sys::Result<Path> {
 
 /// Where a link leads.
 pub fn link_target(link: &CStr) -> sys::Result<Path> {
-    let mut buf = [0; 4096];
-    let target = fs::readlink(sys::CWD, link, &mut buf)?;
-    Path::from_pieces(&[target]).map_err(|_| sys::Errno::NAMETOOLONG)
+    fs::link_target(sys::CWD, link)
 }
 
 /// A path made absolute with the working directory's.
@@ -103,7 +101,7 @@ pub fn absolute(path: &CStr) -> sys::Result<Path> {
     if path.to_bytes().starts_with(b"/") {
         return Path::from_pieces(&[path.to_bytes()]).map_err(long);
     }
-    let mut buf = [0; 4096];
+    let mut buf = [0; sys::PATH_ROOM];
     let here = fs::getcwd(&mut buf)?;
     Path::from_pieces(&[here.to_bytes(), b"/", path.to_bytes()]).map_err(long)
 }

@@ -5,7 +5,7 @@ use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM};
 use crate::signature::{self, Key};
 use crate::{live_words, words};
-use live::{LiveError, Op, Store, What};
+use live::{Fault, LiveError, Op, Store, What};
 use sys::Errno;
 use text::Digits;
 
@@ -16,12 +16,12 @@ const INVALID: u8 = 4;
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let dir = call.value(b'd').unwrap_or(c"/data");
-    let failed = |e| match e {
-        LiveError::Sys(Op::Write, What::Store, Errno::OPNOTSUPP) => {
+    let failed = |e: LiveError| match e.fault() {
+        Fault::Sys(Op::Write, What::Store, Errno::OPNOTSUPP) => {
             let what = "% is on FAT, which has no links and no atomic rename: use another file system";
             call.fail(SYSTEM, what, dir.to_bytes())
         }
-        e => live_words::complain(call, dir, e),
+        _ => live_words::complain(call, dir, e),
     };
     let open = || Store::open(dir).map_err(failed);
     if call.has(b'k') {

@@ -9,10 +9,9 @@ use crate::words;
 use core::ffi::CStr;
 use engine::Image;
 use live::{Access, History};
-use run::Note;
-use run::init::InitError;
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
 use run::update::{Listeners, Request, UpdateError, Updated, update};
+use run::{Note, Trouble};
 use sys::fs;
 use sys::time::monotonic;
 use text::Line;
@@ -113,12 +112,12 @@ fn say(call: &Call, live: &CStr, error: UpdateError) -> u8 {
         }
         UpdateError::After(error) => error,
     };
-    let code = match error {
-        InitError::Run(error) => session_error(call, live, error),
-        InitError::NoScanner => {
+    let code = match error.trouble() {
+        Trouble::Live(_) | Trouble::Prepare(_) | Trouble::Wait(_) => session_error(call, live, error),
+        Trouble::NoScanner => {
             call.fail(USAGE, "no s6-svscan runs on the scan directory of %", live.to_bytes())
         }
-        InitError::TimedOut(_) => call.fail(2, "timed out waiting for supervisors", b""),
+        Trouble::TimedOut(_) => call.fail(2, "timed out waiting for supervisors", b""),
         _ => call.fail(SYSTEM, "the scan directory of % can't be brought up to date", live.to_bytes()),
     };
     call.fail(code, "the new image is in force, but not complete: 'skeg recover' goes on", b"")

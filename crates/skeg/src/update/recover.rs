@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: ISC
 //! `skeg recover`, and what every command does before anything else when it finds an unfinished one.
 
-use crate::applet::{Call, SYSTEM};
+use crate::applet::Call;
 use crate::live_words;
 use crate::manager::{Reporter, session_error};
 use core::ffi::CStr;
 use live::{Access, LiveError, Locked, Wait};
-use run::init::InitError;
-use run::recover::{RecoverError, Recovered, recover};
+use run::RunError;
+use run::recover::{Recovered, recover};
 use sys::time::Millis;
 
 pub const OPTIONS: &str = "l=livedir v#verbosity t#timeout w#wait";
@@ -62,20 +62,10 @@ pub fn finish(call: &Call, live: &CStr, mut locked: Locked, wait: Wait) -> Resul
     Ok(locked)
 }
 
-fn say(call: &Call, live: &CStr, error: RecoverError) -> u8 {
-    let (code, what) = match error {
-        RecoverError::Live(LiveError::BadImage(_)) => {
-            (live_words::INVALID, "%/image is corrupt: an unfinished command can't be finished")
-        }
-        RecoverError::Live(error) => return live_words::complain(call, live, error),
-        RecoverError::Run(InitError::Run(error)) => return session_error(call, live, error),
-        RecoverError::Run(InitError::NoScanner) => {
-            (SYSTEM, "no s6-svscan runs on the scan directory of %: start it, then try again")
-        }
-        RecoverError::Run(_) => (SYSTEM, "the supervisors of % did not come or go in time: try again"),
-        RecoverError::Elsewhere => {
-            (live_words::INVALID, "% is neither where its journal began nor where it leads")
-        }
-    };
-    call.fail(code, what, live.to_bytes())
+fn say(call: &Call, live: &CStr, error: RunError) -> u8 {
+    if error == LiveError::BAD_IMAGE.into() {
+        let what = "%/image is corrupt: an unfinished command can't be finished";
+        return call.fail(live_words::INVALID, what, live.to_bytes());
+    }
+    session_error(call, live, error)
 }

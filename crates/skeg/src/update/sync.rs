@@ -93,7 +93,7 @@ fn target(call: &Call, live: Option<&Live>) -> Option<Path> {
 fn is_done(call: &Call, seen: &[u8; 32]) -> bool {
     let live = match Live::open(call.live(), Access::Look, Wait::No) {
         Ok(live) => Some(live),
-        Err(LiveError::Absent) => None,
+        Err(LiveError::ABSENT) => None,
         Err(_) => return false,
     };
     let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);
