@@ -20,11 +20,11 @@ mod read;
 pub mod sort;
 mod sum;
 
-pub use blake2s::Blake2s;
 pub use check::{Problem, is_name};
 pub use edit::with_bundles;
 pub use encode::{EncodeError, NewBundle, NewFile, NewService, encode};
 pub use read::{Argv, Db, File, Ids};
+pub use sum::sum;
 
 /// For tests and fuzzers: what gets wrong bytes past the checksums.
 #[doc(hidden)]

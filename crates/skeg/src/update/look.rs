@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: ISC
-//! What source directories look like from outside: a hash of the names, inodes, sizes and times of change of all that a
+//! What source directories look like from outside: a sum of the names, inodes, sizes and times of change of all that a
 //! compiler would read in them. Used by `skeg sync --if-changed`, which reads no file.
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use db::Blake2s;
 use sys::fs::{self, FileType, Stat};
 use sys::time::{Millis, wall};
 use sys::{CWD, Errno, Path};
@@ -14,7 +13,7 @@ const DEEPEST: u32 = 32;
 
 /// A look under way.
 pub struct Look {
-    hash: Blake2s,
+    seen: Vec<u8>,
     /// When something changed last.
     pub newest: Newest,
 }
@@ -26,12 +25,12 @@ pub struct Newest(u64, u64);
 impl Look {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self { hash: Blake2s::new(32), newest: Newest(0, 0) }
+        Self { seen: Vec::new(), newest: Newest(0, 0) }
     }
 
     /// Adds these bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
+        self.seen.extend_from_slice(bytes);
     }
 
     /// Adds a file by its inode, size and time of change, which moves with everything that can be done to it.
@@ -40,7 +39,7 @@ impl Look {
         self.newest = self.newest.max(changed);
         let numbers: [u64; 4] = [stat.st_ino as _, stat.st_size as _, changed.0, changed.1];
         for n in numbers {
-            self.hash.update(&n.to_le_bytes());
+            self.bytes(&n.to_le_bytes());
         }
     }
 
@@ -78,9 +77,9 @@ impl Look {
         })
     }
 
-    /// The hash.
-    pub fn finish(self) -> [u8; 32] {
-        self.hash.finish()
+    /// The sum of all that was added: against accidents.
+    pub fn finish(self) -> [u8; 8] {
+        db::sum(&self.seen).to_le_bytes()
     }
 }
 

@@ -90,7 +90,7 @@ fn target(call: &Call, live: Option<&Live>) -> Option<Path> {
 }
 
 /// Whether a sync has been completed, and all is still as it left it.
-fn is_done(call: &Call, seen: &[u8; 32]) -> bool {
+fn is_done(call: &Call, seen: &[u8; 8]) -> bool {
     let live = match Live::open(call.live(), Access::Look, Wait::No) {
         Ok(live) => Some(live),
         Err(LiveError::ABSENT) => None,
@@ -99,13 +99,13 @@ fn is_done(call: &Call, seen: &[u8; 32]) -> bool {
     let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);
     let Some(path) = target(call, live.as_ref()) else { return false };
     let Some((beside, stamp)) = stamp(&path, seen, &hash) else { return false };
-    let mut noted = [0; 33];
+    let mut noted = [0; 9];
     let read = fs::open_read(CWD, &beside).and_then(|file| fs::read_full(file, &mut noted));
     read == Ok(stamp.len()) && noted.starts_with(&stamp)
 }
 
 /// What stands for a completed sync, and the file that holds it.
-fn stamp(image: &Path, seen: &[u8; 32], live: &[u8; 32]) -> Option<(Path, [u8; 32])> {
+fn stamp(image: &Path, seen: &[u8; 8], live: &[u8; 32]) -> Option<(Path, [u8; 8])> {
     let mut look = Look::new();
     look.bytes(seen);
     look.bytes(live);
@@ -118,7 +118,7 @@ fn stamp(image: &Path, seen: &[u8; 32], live: &[u8; 32]) -> Option<(Path, [u8; 3
 }
 
 /// Notes that a sync is complete. Where that fails the next one does more than it had to.
-fn note(image: &Path, seen: &[u8; 32], live: &[u8; 32]) {
+fn note(image: &Path, seen: &[u8; 8], live: &[u8; 32]) {
     let Some((beside, stamp)) = stamp(image, seen, live) else { return };
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
     let _ = fs::open(CWD, &beside, flags, 0o644).and_then(|file| fs::write_all(file, &stamp));
