@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Bytes that the stripped program may have on each architecture: the promise of the README.
 pub const BUDGET: u64 = 256 * 1024;
 /// Bytes that a program may have until it keeps the budget: only ever lowered, so that it can't grow meanwhile.
-pub const CEILING: u64 = 408 * 1024;
+pub const CEILING: u64 = 400 * 1024;
 /// Bytes more that one which checks signatures may have.
 const SIGNATURES: u64 = 16 * 1024;
 
