@@ -38,6 +38,12 @@ impl Terms {
     pub const fn new(towards: Towards) -> Self {
         Self { towards, stop_essentials: false, deadline: None, scripts: DEFAULT_SCRIPTS }
     }
+
+    /// Whether the deadline has passed. A script that may not outlive it ends by it: whichever is told first, the change
+    /// has timed out.
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= monotonic())
+    }
 }
 
 /// The oneshot runner's name.
@@ -139,13 +145,14 @@ impl<'a> Session<'a> {
             if change.running() == 0 {
                 break;
             }
-            if terms.deadline.is_some_and(|d| d <= monotonic()) {
+            if terms.is_over() {
                 outcome.timed_out = true;
                 break;
             }
             self.wait(&mut change, &terms, &mut outcome)?;
         }
         outcome.failures = change.failures();
+        outcome.timed_out |= outcome.failures != 0 && terms.is_over();
         self.let_go();
         self.see_off();
         Ok(outcome)
@@ -492,12 +499,13 @@ impl<'a> Session<'a> {
             if self.running.is_empty() {
                 break;
             }
-            if terms.deadline.is_some_and(|d| d <= monotonic()) {
+            if terms.is_over() {
                 outcome.timed_out = true;
                 break;
             }
             self.wait_for_reloads(&terms, &mut outcome)?;
         }
+        outcome.timed_out |= outcome.failures != 0 && terms.is_over();
         self.let_go();
         Ok(outcome)
     }
