@@ -318,9 +318,13 @@ impl<'a> World<'a> {
         }
         let down = names(&dir).contains("down");
         expected.extend(down.then(|| "down".to_owned()));
-        // Sockets and pipes of those that are up lie there, too.
+        // Sockets and pipes of those that are up lie there, too. One that has just been started may be at making them.
         let mut found = names(&dir);
         if name.starts_with("s6rc-") || def.is_some_and(Def::is_piped) {
+            until(PATIENCE, || {
+                found = names(&dir);
+                !found.iter().any(|name| name.ends_with(".new"))
+            });
             found.retain(|n| !matches!(n.as_str(), "s" | "held" | "stdin" | "stdout"));
         }
         same(name, &found, &expected)?;
