@@ -6,7 +6,9 @@
 
 use crate::error::{During, LiveError, Op, What};
 use core::ffi::CStr;
-use sys::{CBuf, Errno, OwnedFd, fs};
+use sys::mm::MappedFile;
+use sys::time::{Millis, monotonic};
+use sys::{CBuf, Errno, OwnedFd, event, fs};
 
 /// The directory of a data partition.
 pub struct Store {
@@ -15,6 +17,12 @@ pub struct Store {
 
 /// A link's target, `images/HASH.img`.
 pub type Image = CBuf<64>;
+
+/// Whether a boot would take an image of these bytes.
+pub type Judge<'a> = &'a dyn Fn(&[u8]) -> bool;
+
+/// While waiting, the lock is tried this often: nothing tells when it becomes free.
+const RETRY: Millis = Millis(50);
 
 /// Statfs' `f_type` of FAT (`MSDOS_SUPER_MAGIC`, include/uapi/linux/magic.h): it has no links, and its renames are
 /// not atomic.
@@ -39,6 +47,34 @@ impl Store {
             return Err(LiveError::sys(Op::Write, What::Store, Errno::OPNOTSUPP));
         }
         Ok(Self { dir })
+    }
+
+    /// Keeps others that change the directory out until this is dropped, or waits so long for one that does: `TimedOut`.
+    /// The lock is on the directory itself, so that nothing of it is ever on the disk.
+    pub fn lock(&self, patience: Millis) -> Result<(), LiveError> {
+        let began = monotonic();
+        loop {
+            match fs::flock(&self.dir) {
+                Ok(()) => return Ok(()),
+                Err(Errno::AGAIN) if monotonic().0 - began.0 < patience.0 => {
+                    let _ = event::poll(&mut [], Some(RETRY));
+                }
+                Err(Errno::AGAIN) => return Err(LiveError::timed_out(None)),
+                Err(e) => return Err(LiveError::sys(Op::Lock, What::Store, e)),
+            }
+        }
+    }
+
+    /// What the judge says of the bytes of a file or a link to one. One that leads nowhere, or that the disk can't read, is
+    /// no good; any other failure says nothing about the image.
+    pub fn is(&self, name: &CStr, judge: Judge<'_>) -> Result<bool, LiveError> {
+        let mapped = fs::open_read(&self.dir, name)
+            .and_then(|file| MappedFile::new(&file, fs::fstat(&file)?.st_size as usize));
+        match mapped {
+            Ok(mapped) => Ok(judge(mapped.bytes())),
+            Err(Errno::NOENT | Errno::IO | Errno::UCLEAN) => Ok(false),
+            Err(e) => Err(LiveError::sys(Op::Read, What::Store, e)),
+        }
     }
 
     /// `images/`, made where it is missing.
@@ -66,18 +102,29 @@ impl Store {
     }
 
     /// Installs a checked image: it becomes `current`, and what was `current` becomes `previous`; but an image that is still on
-    /// trial does not: `previous` stays one that is known to come up. Whether anything changed.
+    /// trial, or that no boot would take, does not: `previous` stays one that is known to come up. Whether anything changed.
     ///
     /// `trial`: the mark of a trial is on the disk before `current` is switched.
-    pub fn install(&self, hash: &[u8; 32], bytes: &[u8], trial: Option<&[u8]>) -> Result<bool, LiveError> {
+    pub fn install(
+        &self,
+        hash: &[u8; 32],
+        bytes: &[u8],
+        trial: Option<&[u8]>,
+        boots: Judge<'_>,
+    ) -> Result<bool, LiveError> {
         let name = image_name(hash);
         let old = self.link(c"current")?;
         let same = old.as_ref().is_some_and(|old| old.as_c() == name.as_c());
-        // The same image with another signature behind it is worth writing.
-        if same && fs::stat(&self.dir, &name).is_ok_and(|stat| stat.st_size as usize == bytes.len()) {
+        // The same image is worth writing where it is damaged, or with another signature behind it.
+        if same && self.is(&name, &|have| have == bytes)? {
             return Ok(false);
         }
-        let proven = old.filter(|_| !same && fs::access(&self.dir, c"trial", 0).is_err());
+        let mut proven = old.filter(|_| !same && fs::access(&self.dir, c"trial", 0).is_err());
+        if let Some(old) = &proven
+            && !self.is(old, boots)?
+        {
+            proven = None;
+        }
         let images = self.images()?;
         self.write_image(&images, &name, bytes)?;
         if let Some(mark) = trial {
@@ -214,18 +261,18 @@ mod tests {
         let path = std::ffi::CString::new(dir.clone().into_os_string().into_encoded_bytes()).unwrap();
         let store = Store::open(&path).unwrap();
         for n in 1..=3u8 {
-            assert_eq!(store.install(&[n; 32], &[n], None), Ok(true));
-            assert_eq!(store.install(&[n; 32], &[n], None), Ok(false));
+            assert_eq!(store.install(&[n; 32], &[n], None, &|_| true), Ok(true));
+            assert_eq!(store.install(&[n; 32], &[n], None, &|_| true), Ok(false));
             assert_eq!(std::fs::read(dir.join("current")).unwrap(), [n]);
         }
         assert_eq!(std::fs::read(dir.join("previous")).unwrap(), [2]);
         assert_eq!(std::fs::read_dir(dir.join("images")).unwrap().count(), 2);
-        assert_eq!(store.install(&[3; 32], &[3, 99], None), Ok(true), "it is signed now");
+        assert_eq!(store.install(&[3; 32], &[3, 99], None, &|_| true), Ok(true), "it is signed now");
         assert_eq!(std::fs::read(dir.join("current")).unwrap(), [3, 99]);
         assert_eq!(std::fs::read(dir.join("previous")).unwrap(), [2]);
-        assert_eq!(store.install(&[4; 32], &[4], Some(b"mark")), Ok(true));
+        assert_eq!(store.install(&[4; 32], &[4], Some(b"mark"), &|_| true), Ok(true));
         assert_eq!(store.trial(&mut [0; 16]), Ok(Some(&b"mark"[..])));
-        assert_eq!(store.install(&[5; 32], &[5], Some(b"again")), Ok(true));
+        assert_eq!(store.install(&[5; 32], &[5], Some(b"again"), &|_| true), Ok(true));
         assert_eq!(
             std::fs::read(dir.join("previous")).unwrap(),
             [3, 99],
@@ -234,6 +281,19 @@ mod tests {
         assert_eq!(store.back(), Ok(true));
         assert_eq!(std::fs::read(dir.join("current")).unwrap(), [3, 99]);
         assert_eq!(store.trial(&mut [0; 16]), Ok(None));
+        assert_eq!(store.install(&[6; 32], &[6], None, &|bytes| bytes != [3, 99]), Ok(true));
+        assert_eq!(std::fs::read(dir.join("previous")).unwrap(), [3, 99], "it was `previous` before");
+        assert_eq!(store.install(&[7; 32], &[7], None, &|bytes| bytes != [6]), Ok(true));
+        assert_eq!(std::fs::read(dir.join("previous")).unwrap(), [3, 99], "6 is no good");
+        std::fs::write(dir.join(store.link(c"current").unwrap().unwrap().to_str().unwrap()), [8]).unwrap();
+        assert_eq!(store.install(&[7; 32], &[7], None, &|_| true), Ok(true), "it was damaged");
+        assert_eq!(std::fs::read(dir.join("current")).unwrap(), [7]);
+        let other = Store::open(&path).unwrap();
+        assert_eq!(store.lock(Millis(0)), Ok(()));
+        assert_eq!(other.lock(Millis(1)), Err(LiveError::timed_out(None)));
+        drop(store);
+        assert_eq!(other.lock(Millis(0)), Ok(()));
+        let store = other;
         assert_eq!(store.forget(), Ok(()));
         assert!(matches!(store.link(c"current"), Ok(None)));
         crate::remove_test_dir(&dir);

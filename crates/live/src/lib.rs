@@ -36,7 +36,7 @@ pub use directory::{Live, Locked};
 pub use error::{Fault, LiveError, Op, What, errno};
 pub use generation::{Builder, Generation, ImageSource, Notes, switch_link};
 pub use history::{History, Outcome, Record};
-pub use installed::{Image, Store};
+pub use installed::{Image, Judge, Store};
 pub use journal::Journal;
 pub use lock::{Access, Lock, Wait, command_line};
 pub use place::{Name, Place};

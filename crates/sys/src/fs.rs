@@ -531,6 +531,17 @@ pub fn ofd_lock_wait(fd: impl AsFd, lock: Lock) -> Result<()> {
     call(fd.as_fd(), lock)
 }
 
+/// An exclusive `flock` lock, at once or not at all: also on a directory that is open for reading. It goes with the last
+/// descriptor of this open file. `EAGAIN` when someone holds it.
+#[inline(always)]
+pub fn flock(fd: impl AsFd) -> Result<()> {
+    #[inline(never)]
+    fn call(fd: BorrowedFd<'_>) -> Result<()> {
+        call!(rustix::fs::flock(fd, rustix::fs::FlockOperation::NonBlockingLockExclusive))
+    }
+    call(fd.as_fd())
+}
+
 /// A POSIX write lock on the file behind this number: it belongs to the calling process. For a child before its exec.
 pub(crate) fn posix_lock(number: i32) -> Result<()> {
     #[cfg(target_pointer_width = "64")]

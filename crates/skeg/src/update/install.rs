@@ -4,9 +4,11 @@
 use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM};
 use crate::signature::{self, Key};
-use crate::{live_words, words};
+use crate::{live_words, manager, words};
+use db::Db;
 use live::{Fault, LiveError, Op, Store, What};
 use sys::Errno;
+use sys::time::Millis;
 use text::Digits;
 
 pub const OPTIONS: &str = "d=data -t#trial<86400 -b/back -k/keep -y=key";
@@ -16,35 +18,56 @@ const INVALID: u8 = 4;
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let dir = call.value(b'd').unwrap_or(c"/data");
+    let limit = call.number(b't', 0);
+    if call.has(b't') && limit == 0 {
+        return Err(call.misused("--trial needs a time: with % seconds no boot can come up", b"0"));
+    }
     let failed = |e: LiveError| match e.fault() {
         Fault::Sys(Op::Write, What::Store, Errno::OPNOTSUPP) => {
             let what = "% is on FAT, which has no links and no atomic rename: use another file system";
             call.fail(SYSTEM, what, dir.to_bytes())
         }
+        Fault::TimedOut(_) => call.fail(
+            SYSTEM,
+            "another skeg install is still at work on %: try again when it has ended",
+            dir.to_bytes(),
+        ),
         _ => live_words::complain(call, dir, e),
     };
-    let open = || Store::open(dir).map_err(failed);
+    // The lock goes with the descriptor.
+    let open = || {
+        let store = Store::open(dir).map_err(failed)?;
+        store.lock(Millis(u64::from(manager::PATIENCE))).map_err(failed).map(|()| store)
+    };
     if call.has(b'k') {
         return open()?.end_trial().map(|()| 0).map_err(failed);
     }
+    let path = call.value(b'y').unwrap_or(signature::KEY);
+    // The root's key need not be there; one that was asked for must.
+    let key = Key::read(path);
+    let signed = |bytes: &[u8]| key.as_ref().map_or(!call.has(b'y'), |key| key.has_signed(bytes));
+    let boots = |bytes: &[u8]| Db::check(bytes).is_ok() && signed(bytes);
     if call.has(b'b') {
-        if !open()?.back().map_err(failed)? {
+        let store = open()?;
+        if matches!(store.link(c"previous"), Ok(Some(_))) && !store.is(c"previous", &boots).map_err(failed)? {
+            let what = "%/previous is damaged or not signed: no boot would take it, so current stays";
+            return Err(call.fail(INVALID, what, dir.to_bytes()));
+        }
+        if !store.back().map_err(failed)? {
             return Err(call.fail(1, "there is no %/previous to go back to", dir.to_bytes()));
         }
         return Ok(0);
     }
-    let path = call.operand("which image?")?;
-    let image = ImageFile::open(call, path)?;
-    let key = call.value(b'y').unwrap_or(signature::KEY);
-    // The root's key need not be there; one that was asked for must.
-    if Key::read(key).map_or(call.has(b'y'), |key| !key.has_signed(image.bytes())) {
-        words::complain_all(call.name, "%: %%", &[path.to_bytes(), signature::MISSING, key.to_bytes()]);
+    let file = call.operand("which image?")?;
+    let image = ImageFile::open(call, file)?;
+    if !signed(image.bytes()) {
+        words::complain_all(call.name, "%: %%", &[file.to_bytes(), signature::MISSING, path.to_bytes()]);
         return Err(INVALID);
     }
-    let seconds = Digits::decimal(u64::from(call.number(b't', 0)));
+    let seconds = Digits::decimal(u64::from(limit));
     let mark = call.has(b't').then(|| seconds.as_bytes());
-    if !open()?.install(&image.db.hash(), image.bytes(), mark).map_err(failed)? {
-        call.say("% is the current image already", path.to_bytes());
+    if !open()?.install(&image.db.hash(), image.bytes(), mark, &boots).map_err(failed)? {
+        call.say("% is the current image already", file.to_bytes());
     }
     Ok(0)
 }
