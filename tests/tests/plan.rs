@@ -194,3 +194,83 @@ fn a_plan_says_when_an_unfinished_command_comes_first() {
     world.run("recover", &[]).expect(0);
     assert!(world.run("plan", &["--json", &image]).expect(0).out.contains("\"unfinished\":false"));
 }
+
+#[test]
+fn a_plan_is_not_saved_over_what_it_is_made_from() {
+    let world = World::new();
+    let scratch = &world.scratch;
+    scratch.file("rules", "ntp restart\n");
+    std::os::unix::fs::symlink("b.img", scratch.at("link")).unwrap();
+    std::fs::hard_link(scratch.at("b.img"), scratch.at("same")).unwrap();
+    let read = |name: &str| std::fs::read(scratch.at(name)).unwrap();
+    let before = (read("b.img"), read("rules"));
+    for output in ["b.img", "link", "same", "rules"] {
+        let refused = world.run("plan", &["-f", "rules", "-o", output, "b.img"]).expect(100);
+        assert!(refused.err.contains("is what the plan is made from"), "{}", refused.err);
+    }
+    assert_eq!((read("b.img"), read("rules")), before);
+    // Another file is replaced, behind a link as well.
+    std::os::unix::fs::symlink("saved", scratch.at("to")).unwrap();
+    scratch.file("saved", "old");
+    world.run("plan", &["-f", "rules", "-o", "to", "b.img"]).expect(0);
+    assert!(std::fs::symlink_metadata(scratch.at("to")).unwrap().is_symlink());
+    world.run("apply", &["saved"]).expect(0);
+}
+
+#[test]
+fn a_plan_that_can_t_be_written_leaves_the_one_before_or_none() {
+    use harness::fault::{ENOSPC, Fault, count, strike};
+    let world = World::new();
+    let scratch = &world.scratch;
+    let words = ["-l", &scratch.text("live"), "-o", "out/saved", "b.img"].map(str::to_owned);
+    let names = || std::fs::read_dir(scratch.folder("out")).unwrap().count();
+    assert_eq!(names(), 0);
+    let (total, done) = count(scratch, &mut scratch.command(&Suite::skeg_fault(), "plan", &words), "plan");
+    done.expect(0);
+    let whole = std::fs::read(scratch.at("out/saved")).unwrap();
+    let mut refused = 0;
+    for n in total.saturating_sub(25)..=total {
+        for old in [None, Some("old")] {
+            let _ = std::fs::remove_file(scratch.at("out/saved"));
+            if let Some(old) = old {
+                scratch.file("out/saved", old);
+            }
+            let done = strike(scratch, &Suite::skeg_fault(), "plan", &words, n, Fault::Errno(ENOSPC));
+            let left = std::fs::read(scratch.at("out/saved")).ok();
+            let is_old = left.as_deref() == old.map(str::as_bytes);
+            assert!(is_old || left.as_ref() == Some(&whole), "call {n} of {total}: {done:?}");
+            // What could not be locked stays aside: it might be another command's.
+            let aside = usize::from(done.err.contains("lock the file aside"));
+            assert_eq!(names(), usize::from(left.is_some()) + aside, "call {n} of {total}: {done:?}");
+            let _ = std::fs::remove_file(scratch.at("out/.saved.new"));
+            refused += u32::from(done.code == 111);
+        }
+    }
+    assert!(refused >= 8, "the calls that write are among them: {refused} of {total}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_no_image_and_no_plan() {
+    let world = World::new();
+    let scratch = &world.scratch;
+    let made = std::process::Command::new("mkfifo").arg(scratch.at("fifo")).status().unwrap();
+    assert!(made.success());
+    scratch.folder("folder");
+    for (verb, words) in [
+        ("plan", &["fifo"][..]),
+        ("apply", &["fifo"]),
+        ("diff", &["fifo"]),
+        ("plan", &["-o", "fifo", "b.img"]),
+        ("plan", &["-f", "fifo", "b.img"]),
+        ("s6-rc-update", &["/fifo"]),
+    ] {
+        let path = scratch.text("fifo");
+        let words: Vec<_> = words.iter().map(|w| if *w == "/fifo" { path.as_str() } else { *w }).collect();
+        let refused = world.run(verb, &words).expect(111);
+        assert!(refused.err.contains("fifo is no regular file"), "{verb} {words:?}: {}", refused.err);
+    }
+    let refused = world.run("s6-rc-update", &[&scratch.text("folder")]).expect(111);
+    assert!(refused.err.contains("is a directory"), "{}", refused.err);
+    let refused = world.run("plan", &["-o", "folder", "b.img"]).expect(111);
+    assert!(refused.err.contains("is a directory"), "{}", refused.err);
+}

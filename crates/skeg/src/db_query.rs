@@ -92,7 +92,10 @@ fn parse(call: &Call) -> Result<Query, u8> {
 /// The bytes of the image at a path, mapped for as long as the process lives.
 pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
     let shown = path.to_bytes();
-    let file = sys::fs::open_read(sys::CWD, path).map_err(|e| call.failed("open the image %", shown, e))?;
+    // A FIFO would have a reader wait for ever.
+    let flags = sys::fs::OFlags::RDONLY | sys::fs::OFlags::NONBLOCK;
+    let file =
+        sys::fs::open(sys::CWD, path, flags, 0).map_err(|e| call.failed("open the image %", shown, e))?;
     let stat = sys::fs::fstat(&file).map_err(|e| call.failed("look at the image %", shown, e))?;
     if sys::fs::FileType::from_raw_mode(stat.st_mode as _) == sys::fs::FileType::Directory {
         let what = "% is a directory: a database that s6-rc compiled? skeg compiles the source into one file";

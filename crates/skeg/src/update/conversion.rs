@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 //! The conversion file: lines of words in execline's syntax, into rules; and what is wrong with them, in words.
 
+use super::image::{kind, open_regular};
 use crate::applet::{Call, USAGE};
-use core::ffi::CStr;
 use db::Db;
 use sys::fs;
 use sys::mm::MappedFile;
@@ -38,14 +38,16 @@ pub fn parse(call: &Call, path: &[u8], bytes: &[u8], old: &Db<'_>) -> Result<Con
 #[inline(never)]
 pub fn contents(call: &Call) -> Result<&'static [u8], u8> {
     let Some(path) = call.value(b'f') else { return Ok(b"") };
-    map(path).map_err(|e| call.failed("read the conversion file %", path.to_bytes(), e))
-}
-
-fn map(path: &CStr) -> sys::Result<&'static [u8]> {
-    let file = fs::open_read(sys::CWD, path)?;
-    match fs::fstat(&file)?.st_size as usize {
-        0 => Ok(b""),
-        size => Ok(MappedFile::new(&file, size)?.leak()),
+    const DOING: &str = "read the conversion file %";
+    // The null device is a customary way to say that there are no rules.
+    if fs::stat(sys::CWD, path).is_ok_and(|stat| kind(&stat) == fs::FileType::CharacterDevice) {
+        return Ok(b"");
+    }
+    match open_regular(call, DOING, path)? {
+        (_, 0) => Ok(b""),
+        (file, size) => MappedFile::new(&file, size)
+            .map(MappedFile::leak)
+            .map_err(|e| call.failed(DOING, path.to_bytes(), e)),
     }
 }
 

@@ -7,8 +7,9 @@ use crate::manager::corrupt;
 use core::ffi::CStr;
 use db::Db;
 use live::ImageSource;
+use sys::fs::{FileType, OFlags, Stat};
 use sys::mm::MappedFile;
-use sys::{AsRawFd, CBuf, OwnedFd, Path, fs};
+use sys::{AsRawFd, CBuf, Errno, OwnedFd, Path, fs};
 
 /// A new image, checked.
 pub struct ImageFile {
@@ -18,20 +19,17 @@ pub struct ImageFile {
     bytes: &'static [u8],
     /// Its absolute path, where it lies on a read-only file system.
     stays: Option<Path>,
+    /// Whether it was compiled just now, and so lies nowhere.
+    pub compiled: bool,
 }
-
-/// `S_IFMT` and `S_IFDIR` of `st_mode`.
-const KIND: u32 = 0o170_000;
-const DIRECTORY: u32 = 0o040_000;
 
 impl ImageFile {
     /// Maps and checks an image file; else the exit code, after a message.
     #[inline(never)]
     pub fn open(call: &Call, path: &CStr) -> Result<Self, u8> {
         let shown = path.to_bytes();
-        let file = fs::open_read(sys::CWD, path).map_err(|e| call.failed("open the image %", shown, e))?;
-        let size = fs::fstat(&file).map_err(|e| call.failed("look at the image %", shown, e))?.st_size;
-        let mapped = MappedFile::new(&file, size as usize);
+        let (file, size) = open_regular(call, "open the image %", path)?;
+        let mapped = MappedFile::new(&file, size);
         let bytes = mapped.map_err(|e| call.failed("map the image %", shown, e))?.leak();
         let stays = if fs::is_read_only(&file).unwrap_or(false) { open_path(&file).ok() } else { None };
         Self::check(call, path, bytes, stays)
@@ -41,7 +39,7 @@ impl ImageFile {
     #[inline(never)]
     pub fn open_or_compile(call: &Call, path: &'static CStr) -> Result<Self, u8> {
         let stat = fs::stat(sys::CWD, path).map_err(|e| call.failed("look at %", path.to_bytes(), e))?;
-        if stat.st_mode & KIND != DIRECTORY {
+        if kind(&stat) != FileType::Directory {
             return Self::open(call, path);
         }
         Self::compile(call, &[path], 0)
@@ -51,12 +49,13 @@ impl ImageFile {
     #[inline(never)]
     pub fn compile(call: &Call, stores: &[&'static CStr], verbosity: u32) -> Result<Self, u8> {
         let image = crate::compile::compile(call, stores, false, verbosity, INVALID)?;
-        Self::check(call, stores.first().copied().unwrap_or_default(), image.leak(), None)
+        let file = Self::check(call, stores.first().copied().unwrap_or_default(), image.leak(), None)?;
+        Ok(Self { compiled: true, ..file })
     }
 
     fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {
         let db = Db::check(bytes).map_err(|e| corrupt(call, "invalid image %: ", path, e))?;
-        Ok(Self { db, bytes, stays })
+        Ok(Self { db, bytes, stays, compiled: false })
     }
 
     /// Refuses an image with process settings that can't be applied here; the exit code, after messages.
@@ -76,6 +75,64 @@ impl ImageFile {
     pub const fn bytes(&self) -> &'static [u8] {
         self.bytes
     }
+}
+
+/// What kind of file this is.
+pub fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode as _)
+}
+
+/// Opens a file to read it, without waiting, and with its size; else the exit code, after a message that says what `doing` was
+/// about. Only a regular one: a FIFO would have a reader wait for ever, and a device has no size.
+#[inline(never)]
+pub fn open_regular(call: &Call, doing: &str, path: &CStr) -> Result<(OwnedFd, usize), u8> {
+    let failed = |e| call.failed(doing, path.to_bytes(), e);
+    let file = fs::open(sys::CWD, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(failed)?;
+    let stat = fs::fstat(&file).map_err(failed)?;
+    must_be_regular(call, doing, path, &stat)?;
+    Ok((file, stat.st_size as usize))
+}
+
+fn must_be_regular(call: &Call, doing: &str, path: &CStr, stat: &Stat) -> Result<(), u8> {
+    match kind(stat) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(call.failed(doing, path.to_bytes(), Errno::ISDIR)),
+        _ => Err(call.fail(SYSTEM, "% is no regular file", path.to_bytes())),
+    }
+}
+
+/// Where a file goes that is written to this path: to the end of its symbolic links. What is there, if anything.
+pub fn follow(path: &CStr) -> sys::Result<(Path, Option<Stat>)> {
+    let mut place = absolute(path)?;
+    // As many as the kernel follows.
+    for _ in 0..40 {
+        let stat = match fs::lstat(sys::CWD, &place) {
+            Err(Errno::NOENT) => return Ok((place, None)),
+            other => other?,
+        };
+        if kind(&stat) != FileType::Symlink {
+            return Ok((place, Some(stat)));
+        }
+        let target = link_target(&place)?;
+        let cut = match target.as_bytes() {
+            [b'/', ..] => 0,
+            _ => place.as_bytes().iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1),
+        };
+        let parent = place.as_bytes().get(..cut).unwrap_or_default();
+        place = Path::from_pieces(&[parent, target.as_bytes()]).map_err(|_| Errno::NAMETOOLONG)?;
+    }
+    Err(Errno::LOOP)
+}
+
+/// The same for a file that is about to be replaced: refused, after a message, where something else than a regular file is.
+#[inline(never)]
+pub fn output(call: &Call, path: &CStr) -> Result<(Path, Option<Stat>), u8> {
+    const DOING: &str = "write %";
+    let (place, stat) = follow(path).map_err(|e| call.failed(DOING, path.to_bytes(), e))?;
+    if let Some(stat) = &stat {
+        must_be_regular(call, DOING, path, stat)?;
+    }
+    Ok((place, stat))
 }
 
 /// An open file's path without symbolic links, from /proc.

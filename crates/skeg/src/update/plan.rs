@@ -2,10 +2,11 @@
 //! `skeg plan` shows what an update would do and why; `skeg apply` does it, and exactly that.
 
 use super::conversion;
-use super::image::{ImageFile, absolute};
+use super::image::{ImageFile, absolute, output};
 use super::rc_update::perform;
 use super::reason;
-use crate::applet::{Call, SYSTEM};
+use crate::applet::{Call, SYSTEM, USAGE};
+use crate::compile::Place;
 use crate::manager::{Opened, open};
 use crate::words;
 use alloc::vec::Vec;
@@ -34,8 +35,8 @@ pub fn plan(call: &Call) -> Result<u8, u8> {
     let opened = open(call, call.live(), Access::Read, call.patience())?;
     let file = ImageFile::open_or_compile(call, what)?;
     let plan = make(call, &opened, &file)?;
-    if let Some(output) = call.value(b'o') {
-        save(call, &opened, &plan, what, output)?;
+    if let Some(to) = call.value(b'o') {
+        save(call, &opened, &plan, what, to)?;
     }
     let unfinished = Journal::present(opened.live.locked().sv());
     if unfinished {
@@ -52,8 +53,8 @@ pub fn make(call: &Call, opened: &Opened, file: &ImageFile) -> Result<Plan<'stat
     smart(old, file.db, run::up_set(&opened.live), &rules).map_err(|e| conversion::say(call, b"", e))
 }
 
-fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, output: &CStr) -> Result<(), u8> {
-    let cant = |e| call.failed("write the plan %", output.to_bytes(), e);
+fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -> Result<(), u8> {
+    let cant = |e| call.failed("write the plan %", to.to_bytes(), e);
     let saved = Saved {
         old: Side { generation: opened.live.generation().number(), hash: plan.old.hash() },
         old_up: members(&plan.old_up),
@@ -64,9 +65,19 @@ fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, output: &CSt
         start: members(&plan.start),
     };
     let bytes = saved.encode().ok_or_else(|| cant(sys::Errno::FBIG))?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-    let file = fs::open(sys::CWD, output, flags, 0o644).map_err(cant)?;
-    fs::write_all(&file, &bytes).map_err(cant)
+    let (place, there) = output(call, to)?;
+    let is_there = |input: &&CStr| {
+        let (Some(there), Ok(input)) = (&there, fs::stat(sys::CWD, input)) else { return false };
+        (there.st_dev, there.st_ino) == (input.st_dev, input.st_ino)
+    };
+    if [Some(what), call.value(b'f')].iter().flatten().any(is_there) {
+        return Err(call.fail(
+            USAGE,
+            "% is what the plan is made from: it can't be written there",
+            to.to_bytes(),
+        ));
+    }
+    Place::open(call, &place)?.write(call, &bytes, true)
 }
 
 pub fn apply(call: &Call) -> Result<u8, u8> {
@@ -87,7 +98,10 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
         Some(saved) => fit(call, &opened, saved)?,
     };
     file.must_fit(call)?;
-    let compiled = absolute(path).map_err(|e| call.failed("find the path of %", path.to_bytes(), e))?;
+    // A tree is no place for an image: that of the one before stays noted, for `skeg sync`.
+    let noted = if file.compiled { opened.live.generation().compiled().ok() } else { None };
+    let compiled = noted.map_or_else(|| absolute(path), Ok);
+    let compiled = compiled.map_err(|e| call.failed("find the path of %", path.to_bytes(), e))?;
     let request = Request {
         compiled: &compiled,
         source: file.source(),
@@ -104,7 +118,7 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
 /// The plan in this file, if it is one.
 fn saved_plan(call: &Call, path: &CStr) -> Result<Option<Saved>, u8> {
     let cant = |e| call.failed("read %", path.to_bytes(), e);
-    let file = fs::open_read(sys::CWD, path).map_err(cant)?;
+    let file = fs::open(sys::CWD, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(cant)?;
     let mut head = [0; 8];
     match fs::pread(&file, &mut head, 0) {
         Ok(8) if Saved::is_one(&head) => {}
