@@ -291,3 +291,103 @@ fn the_finish_that_runs_in_the_middle_of_a_batch_is_that_of_the_run_that_died() 
     dies();
     assert_eq!(log(2), "finish 3, run 2");
 }
+
+#[test]
+fn if_changed_finishes_what_a_killed_update_left() {
+    let world = World::new();
+    world.sync(&["--if-changed"]).expect(0);
+    world.scratch.file("other/web/type", "longrun\n");
+    world.scratch.file("other/web/run", "#!/bin/sh\nexec sleep 2000\n");
+    let words = ["-l", &world.scratch.text("live"), "other"].map(str::to_owned);
+    let journal = world.scratch.at("live:sv/journal");
+    let mut calls = 1..400;
+    while !journal.exists() {
+        let n = calls.next().expect("an update writes a journal");
+        fault::strike(&world.scratch, &Suite::skeg_fault(), "apply", &words, n, fault::Fault::Kill);
+    }
+    world.sync(&["--if-changed"]).expect(0);
+    world.must_agree();
+}
+
+#[test]
+fn if_changed_tries_again_after_a_start_that_failed() {
+    let world = World::new();
+    world.write("check/type", "oneshot\n");
+    world.write("check/up", "test -e ../../good\n");
+    world.write("web/dependencies.d/check", "");
+    world.sync(&["--if-changed"]).expect(1);
+    world.sync(&["--if-changed"]).expect(1);
+    world.scratch.file("good", "");
+    world.scratch.file("store/check/up", format!("test -e {}\n", world.scratch.text("good")));
+    world.sync(&["--if-changed"]).expect(0);
+    world.must_agree();
+    assert!(world.skeg("s6-rc", &["-a", "list"]).expect(0).lines().contains(&"check".to_owned()));
+}
+
+#[test]
+fn a_link_to_the_image_stays_and_the_image_behind_it_is_written() {
+    let world = World::new();
+    let (etc, real) = (world.scratch.folder("etc"), world.scratch.folder("real"));
+    let link = etc.join("compiled");
+    std::os::unix::fs::symlink("../real/second", &link).unwrap();
+    std::os::unix::fs::symlink("image", real.join("second")).unwrap();
+    let agrees = || {
+        assert_eq!(std::fs::read_link(&link).unwrap().to_str(), Some("../real/second"));
+        assert!(std::fs::symlink_metadata(real.join("second")).unwrap().is_symlink());
+        assert!(std::fs::symlink_metadata(real.join("image")).unwrap().is_file());
+        assert_eq!(world.bytes("real/image"), world.bytes("live/image"));
+    };
+    // First where the link leads nowhere, then over the image that is there; without -o that is the place that was noted.
+    world.sync(&["-o", "etc/compiled"]).expect(0);
+    agrees();
+    assert_eq!(std::fs::read_link(world.scratch.at("live/compiled")).unwrap(), link);
+    for options in [&["--if-changed", "-o", "etc/compiled"][..], &["--if-changed"]] {
+        let version = format!("#!/bin/sh\nexec sleep {}\n", 2000 + options.len());
+        world.write("web/run", &version);
+        world.sync(options).expect(0);
+        agrees();
+        let before = std::fs::metadata(real.join("image")).unwrap().ino();
+        world.scratch.file("real/image", "no image");
+        world.sync(options).expect(0);
+        agrees();
+        world.sync(options).expect(0);
+        assert_ne!(std::fs::metadata(real.join("image")).unwrap().ino(), before);
+    }
+    std::os::unix::fs::symlink("loop", etc.join("loop")).unwrap();
+    let refused = world.sync(&["-o", "etc/loop"]).expect(111);
+    assert!(refused.err.contains("too many levels of symbolic links"), "{}", refused.err);
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_replaced_by_an_image() {
+    let world = World::new();
+    world.write("web/run", "#!/bin/sh\nexec sleep 2000\n");
+    let before = (world.pid("web"), world.bytes("live/image"));
+    world.scratch.folder("folder");
+    let made = std::process::Command::new("mkfifo").arg(world.scratch.at("fifo")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("fifo", world.scratch.at("link")).unwrap();
+    for (path, why) in
+        [("fifo", "is no regular file"), ("link", "is no regular file"), ("folder", "is a directory")]
+    {
+        for options in [&["-o", path][..], &["--if-changed", "-o", path]] {
+            let refused = world.sync(options).expect(111);
+            assert!(refused.err.contains(path) && refused.err.contains(why), "{}", refused.err);
+        }
+    }
+    use std::os::unix::fs::FileTypeExt;
+    assert!(std::fs::symlink_metadata(world.scratch.at("fifo")).unwrap().file_type().is_fifo());
+    assert!(std::fs::symlink_metadata(world.scratch.at("link")).unwrap().is_symlink());
+    assert_eq!((world.pid("web"), world.bytes("live/image")), before);
+}
+
+#[test]
+fn after_a_source_tree_was_applied_the_image_still_has_its_place() {
+    let world = World::new();
+    world.write("web/run", "#!/bin/sh\nexec sleep 2000\n");
+    world.skeg("apply", &["store"]).expect(0);
+    assert_eq!(std::fs::read_link(world.scratch.at("live/compiled")).unwrap(), world.scratch.at("image"));
+    assert_ne!(world.bytes("image"), world.bytes("live/image"));
+    world.sync(&["--if-changed"]).expect(0);
+    world.must_agree();
+}

@@ -5,7 +5,7 @@
 //! Nothing new in here: the compiler, the place of an image, the smart plan and the update protocol, in this order. The
 //! image is written before the update, so that a kill between the two leaves what the next sync goes on from.
 
-use super::image::{ImageFile, absolute};
+use super::image::{ImageFile, absolute, follow, output};
 use super::look::Look;
 use super::plan::make;
 use super::rc_update::perform;
@@ -14,6 +14,7 @@ use crate::compile::Place;
 use crate::manager::{COMPILED, open};
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use live::journal::Journal;
 use live::{Access, Live, LiveError, Wait};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
 use run::update::Request;
@@ -44,6 +45,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     };
     let path = target(call, opened.as_ref().map(|opened| &opened.live))
         .ok_or_else(|| call.failed("find the path of the image", b"", Errno::NAMETOOLONG))?;
+    let (place, _) = output(call, &path)?;
     let file = ImageFile::compile(call, &stores, call.number(b'v', 1))?;
     let plan = match &opened {
         None => None,
@@ -52,8 +54,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
             Some(make(call, opened, &file)?)
         }
     };
-    if !holds(&path, file.bytes()) {
-        Place::open(call, &path)?.write(call, file.bytes(), true)?;
+    if !holds(&place, file.bytes()) {
+        Place::open(call, &place)?.write(call, file.bytes(), true)?;
     }
     let (mut code, mut live) = (0, [0; 32]);
     if let (Some(opened), Some(plan)) = (opened, plan) {
@@ -67,8 +69,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         live = file.db.hash();
         code = perform(call, opened, &plan, &request);
     }
-    if let Some(seen) = seen.filter(|_| code <= 1) {
-        note(&path, &seen, &live);
+    if let Some(seen) = seen.filter(|_| code == 0) {
+        note(&place, &seen, &live);
     }
     Ok(code)
 }
@@ -96,9 +98,14 @@ fn is_done(call: &Call, seen: &[u8; 8]) -> bool {
         Err(LiveError::ABSENT) => None,
         Err(_) => return false,
     };
+    // What was killed in the middle is to be finished.
+    if live.as_ref().is_some_and(|live| Journal::present(live.locked().sv())) {
+        return false;
+    }
     let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);
     let Some(path) = target(call, live.as_ref()) else { return false };
-    let Some((beside, stamp)) = stamp(&path, seen, &hash) else { return false };
+    let Ok((place, _)) = follow(&path) else { return false };
+    let Some((beside, stamp)) = stamp(&place, seen, &hash) else { return false };
     let mut noted = [0; 9];
     let read = fs::open_read(CWD, &beside).and_then(|file| fs::read_full(file, &mut noted));
     read == Ok(stamp.len()) && noted.starts_with(&stamp)
