@@ -363,3 +363,58 @@ fn a_diff_shows_where_record_and_supervisor_disagree() {
     let json = world.json("diff", &["a", "live"]);
     assert!(json.as_array().unwrap().iter().all(|d| d["change"] == "disagrees"), "{json}");
 }
+
+#[test]
+fn options_count_behind_the_image_and_nothing_else_does() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        scratch.file("conv", "dns -> resolver\nweb restart\n");
+        std::fs::rename(scratch.at("b/dns"), scratch.at("b/resolver")).unwrap();
+    });
+    let plan = world.plan(&["-f", "conv", "b.img"]);
+    assert!(plan.contains("rename   dns -> resolver"), "{plan}");
+    assert_eq!(world.plan(&["b.img", "-f", "conv"]), plan);
+    assert_eq!(world.plan(&["b.img", "--conversion-file=conv", "--"]), plan);
+    let before = (world.pid("dns"), ALL.map(|name| world.pid(name)));
+    let refused = |applet: &str, words: &[&str], why: &str| {
+        let said = world.skeg(applet, words).expect(100).err;
+        assert_eq!(said, format!("{applet}: {why} (--help shows the usage)\n"), "{words:?}");
+    };
+    for applet in ["plan", "apply"] {
+        refused(applet, &["b.img", "conv"], "surplus word: conv");
+        refused(applet, &["b.img", "--", "-f", "conv"], "surplus word: -f");
+        refused(applet, &["b.img", "-x"], "unknown option -x");
+        refused(applet, &["b.img", "-f"], "option -f needs a value");
+    }
+    refused("diff", &["a", "b", "conv"], "surplus word: conv");
+    refused("recover", &["b"], "surplus word: b");
+    refused("why", &["web", "lan"], "surplus word: lan");
+    refused("restart", &["web", "-x"], "unknown option -x");
+    refused("status", &["web", "-x"], "unknown option -x");
+    refused("sync", &["b", "-x"], "unknown option -x");
+    assert_eq!((world.pid("dns"), ALL.map(|name| world.pid(name))), before, "nothing has been done");
+    for (applet, words) in [("status", ["web", "--json"]), ("why", ["web", "--json"])] {
+        let said = world.skeg(applet, &words).expect(0).out;
+        assert!(serde_json::from_str::<Value>(&said).is_ok(), "{said}");
+    }
+    world.skeg("apply", &["b.img", "-f", "conv"]).expect(0);
+    assert_eq!(world.pid("resolver"), before.0, "the rules behind the image were followed");
+    assert_ne!(world.pid("web"), before.1[1]);
+}
+
+#[test]
+fn an_install_takes_one_image_or_one_of_its_other_ways() {
+    let scratch = Scratch::new();
+    scratch.folder("data");
+    for (words, why) in [
+        (&["--back", "a.img"][..], "surplus word: a.img"),
+        (&["a.img", "--keep"], "surplus word: a.img"),
+        (&["a.img", "b.img"], "surplus word: b.img"),
+        (&["--back", "--keep"], "only one of --trial, --back and --keep"),
+        (&["--trial", "5", "--back"], "only one of --trial, --back and --keep"),
+        (&["a.img", "--trial=5", "--keep"], "only one of --trial, --back and --keep"),
+    ] {
+        let done = scratch.run(&Suite::skeg(), "install", &[&["-d", "data"], words].concat()).expect(100);
+        assert_eq!(done.err, format!("install: {why} (--help shows the usage)\n"), "{words:?}");
+    }
+    assert_eq!(std::fs::read_dir(scratch.at("data")).unwrap().count(), 0);
+}

@@ -30,8 +30,15 @@ impl Names {
         Self { ids, sorted }
     }
 
-    /// Reads them from a generation.
+    /// Reads them from a generation that is or was in force, with its own image. [`LiveError::DAMAGED`] where one is not
+    /// named: what is removed is what is not named, and a link that somebody has taken away permits nothing.
     pub fn read(generation: &Generation, db: &Db<'_>) -> Result<Self, LiveError> {
+        let names = Self::known(generation, db)?;
+        if names.ids.contains(&None) { Err(LiveError::DAMAGED) } else { Ok(names) }
+    }
+
+    /// Reads what a generation names of an image's longruns, whether it is its own image or another. For looking only.
+    pub fn known(generation: &Generation, db: &Db<'_>) -> Result<Self, LiveError> {
         let longruns = db.services().take(db.longruns());
         let ids: Result<Vec<_>, _> = longruns.map(|service| generation.id(db.name(service))).collect();
         Ok(Self::new(ids?))

@@ -127,12 +127,16 @@ pub fn check_wishes(image: &Image<'_>, scandir: &ScanDir, warn: &mut dyn FnMut(L
 /// Whether a live directory that is there is this image's, and supervised. One that nobody supervises does not count.
 fn compare(image: &Image<'_>, locked: &Locked, number: u32, plan: &Plan<'_>) -> Result<bool, RunError> {
     let generation = Generation::open(locked.place(), number)?;
-    let mut pending = all(&Names::read(&generation, image.db())?);
+    let mut pending = all(&Names::known(&generation, image.db())?);
     let count = pending.len();
     drop_listening(locked.sv(), &mut pending);
     let header = *generation.states(false)?.header();
     let same = header.hash == image.db().hash();
-    let supervised = if same && count > 0 { pending.len() < count } else { is_anyone_there(locked.sv()) };
+    let supervised = if same && count > 0 && count == image.db().longruns() {
+        pending.len() < count
+    } else {
+        is_anyone_there(locked.sv())
+    };
     if !supervised {
         return Ok(false);
     }

@@ -21,7 +21,7 @@ pub struct Applet {
 pub struct Call {
     /// The applet's name: the start of each message.
     pub name: &'static [u8],
-    /// The words after the options.
+    /// The words after the options; of an applet that understands options behind operands, see [`Self::operands`].
     pub words: Strings,
     /// The words from the first option on.
     all: Strings,
@@ -69,17 +69,32 @@ impl Call {
         self.given(&[letter]).map_or(otherwise, |(.., number)| number)
     }
 
-    /// The first of the words, which there must be; else the exit code, after this question.
+    /// The words that are no options.
+    #[inline(never)]
+    pub fn operands(&self) -> Operands {
+        let args = self.options();
+        if args.operands().is_some() { Operands(args) } else { Operands(Args::new("", self.words)) }
+    }
+
+    /// The first of the operands, which there must be; else the exit code, after this question.
     #[inline(never)]
     pub fn operand(&self, question: &str) -> Result<&'static CStr, u8> {
-        { self.words }.next().ok_or_else(|| self.misused(question, b""))
+        self.operands().next().ok_or_else(|| self.misused(question, b""))
+    }
+
+    /// Says that there is an operand more than this applet takes; the exit code.
+    pub fn surplus(&self, word: &CStr) -> u8 {
+        self.misused("surplus word: %", word.to_bytes())
     }
 
     /// Reads all options once; else the exit code, after a message.
     fn understand(&mut self) -> Result<(), u8> {
         let mut args = self.options();
+        let mut room = args.operands().unwrap_or(0);
         loop {
             match args.option() {
+                Ok(Some(0)) if room == 0 => return Err(self.surplus(args.value)),
+                Ok(Some(0)) => room -= 1,
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(wrong) => return Err(self.refuse(&args, wrong)),
@@ -144,6 +159,26 @@ impl Call {
     /// Prints the help on standard output.
     pub fn help(&self) -> Result<u8, u8> {
         words::help(self.name)
+    }
+}
+
+/// The operands of a call, in their order.
+pub struct Operands(Args<Strings>);
+
+impl Iterator for Operands {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        if self.0.operands().is_none() {
+            return self.0.words.next();
+        }
+        loop {
+            match self.0.option() {
+                Ok(Some(0)) => return Some(self.0.value),
+                Ok(Some(_)) => {}
+                _ => return None,
+            }
+        }
     }
 }
 

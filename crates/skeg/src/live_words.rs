@@ -61,6 +61,11 @@ fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
             line.put(path).put(b":sv/journal can't be understood: another version of skeg wrote it");
             return INVALID;
         }
+        Fault::Damaged => {
+            line.put(b"damaged live directory ").put(path).put(b": ").put(path);
+            line.put(b"/servicedirs lacks a longrun's link: put it back");
+            return INVALID;
+        }
         Fault::TooLong(what) => {
             line.put(b"a path or name is too long: ");
             place(line, path, what);

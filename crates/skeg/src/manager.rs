@@ -29,7 +29,7 @@ pub static APPLETS: &[Applet] = &[
     Applet { name: "s6rc-fdholder", options: None, main: pipes::holder },
     Applet { name: "s6rc-pipe-run", options: None, main: pipes::member },
     Applet { name: "status", options: Some(status::OPTIONS), main: status::main },
-    Applet { name: "why", options: Some(status::OPTIONS), main: why::main },
+    Applet { name: "why", options: Some(why::OPTIONS), main: why::main },
     Applet { name: "restart", options: Some(restart::OPTIONS), main: restart::main },
 ];
 

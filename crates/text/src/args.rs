@@ -9,6 +9,10 @@
 //! Short options may be joined (`-av`), a value may follow at once or as the next word (`-t500`, `-t 500`), long ones
 //! take `--name=value` or `--name value`, `--` ends the options. As the s6 tools do, options end at the
 //! first word that is none.
+//!
+//! A table that begins with a digit and a space, `"1 l=livedir"`, is that of a program with at most so many operands, one
+//! that begins with `+` of one with any number. There options are understood behind operands, too, and an operand
+//! comes as an option with the letter 0.
 
 use crate::parse_u64;
 use core::ffi::CStr;
@@ -33,6 +37,8 @@ pub struct Args<I> {
     table: &'static str,
     /// What is left; once [`Self::option`] has given none, the operands.
     pub words: I,
+    /// Whether `--` has ended the options of a table with operands.
+    ended: bool,
     /// The rest of a cluster of short options.
     cluster: &'static CStr,
     /// The name of the option that came last: a letter, or a long name.
@@ -56,7 +62,26 @@ fn tail(string: &'static CStr, from: usize) -> &'static CStr {
 impl<I: Iterator<Item = &'static CStr> + Clone> Args<I> {
     /// The words after the program's name, to be understood by this table.
     pub const fn new(table: &'static str, words: I) -> Self {
-        Self { table, words, cluster: c"", name: b"", is_long: false, value: c"", number: 0, most: u32::MAX }
+        Self {
+            table,
+            words,
+            ended: false,
+            cluster: c"",
+            name: b"",
+            is_long: false,
+            value: c"",
+            number: 0,
+            most: u32::MAX,
+        }
+    }
+
+    /// How many operands the table allows; none where options end at the first of them.
+    pub fn operands(&self) -> Option<usize> {
+        match self.table.as_bytes() {
+            [b'+', b' ', ..] => Some(usize::MAX),
+            [n @ b'0'..=b'9', b' ', ..] => Some(usize::from(n - b'0')),
+            _ => None,
+        }
     }
 
     /// The letter of the next option; none where the operands begin, and then it must not be asked again.
@@ -65,14 +90,22 @@ impl<I: Iterator<Item = &'static CStr> + Clone> Args<I> {
             let mut rest = self.words.clone();
             let Some(word) = rest.next() else { return Ok(None) };
             let name = match word.to_bytes() {
-                [b'-', b'-', name @ ..] => name,
-                [b'-', _, ..] => b"-",
-                _ => return Ok(None),
+                [b'-', b'-', name @ ..] if !self.ended => name,
+                [b'-', _, ..] if !self.ended => b"-",
+                _ if self.operands().is_none() => return Ok(None),
+                _ => {
+                    (self.words, self.value) = (rest, word);
+                    return Ok(Some(0));
+                }
             };
             self.words = rest;
             self.is_long = name != b"-";
             if name.is_empty() {
-                return Ok(None);
+                if self.operands().is_none() {
+                    return Ok(None);
+                }
+                self.ended = true;
+                return self.option();
             }
             if self.is_long {
                 self.name = name.split(|b| *b == b'=').next().unwrap_or_default();
@@ -163,6 +196,26 @@ mod tests {
         assert_eq!(a.option(), Ok(Some(b'h')));
         assert_eq!(a.option(), Ok(None));
         assert_eq!(a.words.collect::<Vec<_>>(), [c"-", c"-n"], "options end at the first operand");
+    }
+
+    #[test]
+    fn options_stand_behind_operands_where_the_table_allows_it() {
+        for (table, most) in [("1 l=livedir a/", 1), ("+ l=livedir a/", usize::MAX)] {
+            let words: &'static [&'static CStr] = &[c"x", c"-al", c"live", c"-", c"--", c"-a", c"--"];
+            let mut a = Args::new(table, words.iter().copied());
+            assert_eq!(a.operands(), Some(most));
+            assert_eq!((a.option(), a.value), (Ok(Some(0)), c"x"));
+            assert_eq!(a.option(), Ok(Some(b'a')));
+            assert_eq!((a.option(), a.value), (Ok(Some(b'l')), c"live"));
+            for operand in [c"-", c"-a", c"--"] {
+                assert_eq!((a.option(), a.value), (Ok(Some(0)), operand));
+            }
+            assert_eq!(a.option(), Ok(None));
+        }
+        let words: &'static [&'static CStr] = &[c"x", c"-1"];
+        let mut a = Args::new("1 l=livedir", words.iter().copied());
+        assert_eq!((a.option(), a.option()), (Ok(Some(0)), Err(Wrong::Unknown)), "the digit is no option");
+        assert_eq!(args(&[]).operands(), None);
     }
 
     #[test]

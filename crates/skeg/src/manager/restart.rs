@@ -10,7 +10,7 @@ use live::{Access, History};
 use run::oneshot::protocol::MAX_SCRIPTS;
 use run::{Note, Session, Terms};
 
-pub const OPTIONS: &str = "l=livedir v#verbosity t#timeout w#wait -m#max-scripts<256";
+pub const OPTIONS: &str = "+ l=livedir v#verbosity t#timeout w#wait -m#max-scripts<256";
 const _: () = assert!(MAX_SCRIPTS == 256);
 
 pub fn main(call: &Call) -> Result<u8, u8> {

@@ -11,18 +11,13 @@ use engine::Set;
 use live::{Access, Phase, Wait};
 use text::Digits;
 
-pub const OPTIONS: &str = "l=livedir -j/json";
-
-/// Whether `--json` was given, among the options or behind the names.
-pub fn wants_json(call: &Call) -> bool {
-    call.has(b'j') || { call.words }.any(|name| name == c"--json")
-}
+pub const OPTIONS: &str = "+ l=livedir -j/json";
 
 /// The services that the words stand for.
 #[inline(never)]
 pub fn select(call: &Call, opened: &Opened) -> Result<Set, u8> {
     let mut selected = Set::new(opened.image.db().len());
-    for name in call.words.filter(|name| *name != c"--json") {
+    for name in call.operands() {
         if !opened.image.select_all(name.to_bytes(), &mut selected) {
             return Err(call.fail(3, "no service or bundle has the name '%'", name.to_bytes()));
         }
@@ -33,12 +28,12 @@ pub fn select(call: &Call, opened: &Opened) -> Result<Set, u8> {
 pub fn main(call: &Call) -> Result<u8, u8> {
     let opened = open(call, call.live(), Access::Look, Wait::No)?;
     let mut selected = select(call, &opened)?;
-    if { call.words }.all(|name| name == c"--json") {
+    if call.operands().next().is_none() {
         selected.invert();
     }
     let facts = Facts::read(&opened);
     let found: Vec<Found<'_>> = selected.iter().map(|service| facts.of(service)).collect();
-    words::output(&if wants_json(call) { json(&found) } else { table(&found) })?;
+    words::output(&if call.has(b'j') { json(&found) } else { table(&found) })?;
     Ok(u8::from(!found.iter().all(|f| f.state.is_up())))
 }
 

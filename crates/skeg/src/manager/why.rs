@@ -4,20 +4,18 @@
 use super::facts::{Facts, Found, Past};
 use super::json::Json;
 use super::open::{Opened, open};
-use super::status::{span, state, wants_json};
+use super::status::{span, state};
 use crate::applet::Call;
 use crate::words;
 use alloc::vec::Vec;
-use core::ffi::CStr;
 use engine::{Graph, Set, Towards};
 use live::{Access, Outcome, Wait};
 use text::Line;
 
+pub const OPTIONS: &str = "1 l=livedir -j/json";
+
 pub fn main(call: &Call) -> Result<u8, u8> {
-    let mut names = call.words.filter(|name| *name != c"--json").map(CStr::to_bytes);
-    let (Some(name), None) = (names.next(), names.next()) else {
-        return Err(call.misused("which service? One name", b""));
-    };
+    let name = call.operand("which service?")?.to_bytes();
     let opened = open(call, call.live(), Access::Look, Wait::No)?;
     let id = match opened.image.db().lookup(name) {
         Some(db::Target::Service(id)) => id,
@@ -30,7 +28,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let facts = Facts::read(&opened);
     let causes = causes(&opened, &facts, service);
     let dependents = dependents(&opened, service);
-    let text = if wants_json(call) {
+    let text = if call.has(b'j') {
         json(&opened, &facts, service, &causes, &dependents)
     } else {
         prose(&opened, &facts, service, &causes, &dependents)

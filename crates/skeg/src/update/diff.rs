@@ -40,11 +40,11 @@ impl Side {
     }
 }
 
-pub const OPTIONS: &str = "l=livedir w#wait -j/json";
+pub const OPTIONS: &str = "2 l=livedir w#wait -j/json";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let first = call.operand("compare with what?")?;
-    let (a, b) = { call.words }.nth(1).map_or((call.live(), first), |second| (first, second));
+    let (a, b) = call.operands().nth(1).map_or((call.live(), first), |second| (first, second));
     let (a, b) = (Side::open(call, a)?, Side::open(call, b)?);
     let mut out = Out { json: call.has(b'j').then(Json::new), found: 0 };
     if let Some(json) = &mut out.json {

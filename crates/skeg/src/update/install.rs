@@ -11,12 +11,24 @@ use sys::Errno;
 use sys::time::Millis;
 use text::Digits;
 
-pub const OPTIONS: &str = "d=data -t#trial<86400 -b/back -k/keep -y=key";
+pub const OPTIONS: &str = "1 d=data -t#trial<86400 -b/back -k/keep -y=key";
 
 /// The image is not valid, or not signed.
 const INVALID: u8 = 4;
 
+/// One image, or one of the other ways.
+fn understand(call: &Call) -> Result<(), u8> {
+    if b"tbk".iter().filter(|letter| call.has(**letter)).count() > 1 {
+        return Err(call.misused("only one of --trial, --back and --keep", b""));
+    }
+    match call.operands().next() {
+        Some(word) if call.last(b"bk") != 0 => Err(call.surplus(word)),
+        _ => Ok(()),
+    }
+}
+
 pub fn main(call: &Call) -> Result<u8, u8> {
+    understand(call)?;
     let dir = call.value(b'd').unwrap_or(c"/data");
     let limit = call.number(b't', 0);
     if call.has(b't') && limit == 0 {

@@ -23,8 +23,8 @@ use update::{Plan, smart};
 /// Exit code of a plan that does not fit any more.
 const MOVED: u8 = 7;
 
-pub const PLAN_OPTIONS: &str = "l=livedir f=conversion-file o=output -j/json w#wait";
-pub const APPLY_OPTIONS: &str = "l=livedir f=conversion-file -j/json v#verbosity t#timeout w#wait";
+pub const PLAN_OPTIONS: &str = "1 l=livedir f=conversion-file o=output -j/json w#wait";
+pub const APPLY_OPTIONS: &str = "1 l=livedir f=conversion-file -j/json v#verbosity t#timeout w#wait";
 
 fn members(set: &Set) -> Members {
     Members::from_bools((0..set.bound() as u16).map(|s| set.contains(s)))

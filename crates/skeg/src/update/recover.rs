@@ -10,7 +10,7 @@ use run::RunError;
 use run::recover::{Recovered, recover};
 use sys::time::Millis;
 
-pub const OPTIONS: &str = "l=livedir v#verbosity t#timeout w#wait";
+pub const OPTIONS: &str = "0 l=livedir v#verbosity t#timeout w#wait";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let live = call.live();

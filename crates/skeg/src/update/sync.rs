@@ -22,12 +22,12 @@ use sys::fs::{self, OFlags};
 use sys::mm::MappedFile;
 use sys::{CWD, Errno, Path};
 
-pub const OPTIONS: &str = "-i/if-changed l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
+pub const OPTIONS: &str = "+ -i/if-changed l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let deadline = call.deadline();
     call.operand("which source directories?")?;
-    let stores: Vec<&'static CStr> = call.words.collect();
+    let stores: Vec<&'static CStr> = call.operands().collect();
     let mut look = Look::new();
     // One that can't be looked at is the compiler's to complain about.
     let all = stores.iter().all(|store| look.store(store).is_ok());
