@@ -218,8 +218,11 @@ fn keep_going_leaves_out_what_is_broken_and_what_needs_it() {
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     let said = lines(&done.stderr);
     has(&said, "warning: source/bad/dependencies.d/nothing: no such service");
+    has(&said, "warning: source/bad: is left out");
+    has(&said, "warning: source/worse: is left out");
     has(&said, "warning: source/needs-bad: is left out: it can't do without 'bad'");
     has(&said, "warning: source/needs-worse: is left out: it can't do without 'worse'");
+    assert_eq!(said.iter().filter(|line| line.contains("is left out")).count(), 4, "{said:?}");
     assert_eq!(tree.answer(&["list", "oneshots"]), ["good", "wants-bad"]);
     assert_eq!(tree.answer(&["contents", "all"]), ["good"]);
     assert_eq!(tree.ask(&["check"]).status.code(), Some(0));

@@ -223,8 +223,13 @@ impl Graph {
     }
 }
 
-/// With `--keep-going`: what needs something broken is broken too, and says so. No fault is grave any more.
+/// With `--keep-going`: what is broken is left out, and what needs it as well. Each says so; no fault is grave any more.
 pub fn leave_out(names: &mut Names, graph: &Graph) {
+    for number in 0..names.definitions.len() as u32 {
+        if names.is_broken(number) {
+            names.fault(false, number, "", 0, What::LeftOut, b"", b"");
+        }
+    }
     loop {
         let mut changed = false;
         for number in 0..names.definitions.len() as u32 {

@@ -118,6 +118,7 @@ fn what(fault: &Fault) -> &'static str {
         What::Cycle => "it needs itself: %",
         What::BundleCycle => "it contains itself: %",
         What::NotDependency => "'%' is no dependency: it can't restart this",
+        What::LeftOut if fault.text.is_empty() => "is left out, with the faults above",
         What::LeftOut => "is left out: it can't do without '%'",
         What::TooManyServices => "too many services: an image holds 8192",
         What::TooManyBundles => "too many bundles: an image holds 8192",

@@ -129,7 +129,7 @@ pub enum What {
     BundleCycle,
     /// `restart-with` names something that is no dependency.
     NotDependency,
-    /// Left out, because of `text`.
+    /// Left out, because of `text`, or for its own faults.
     LeftOut,
     /// More services than an image holds.
     TooManyServices,
