@@ -214,15 +214,19 @@ fn keep_going_leaves_out_what_is_broken_and_what_needs_it() {
         .file("wants-bad/wants.d/bad", "")
         .bundle("all", &["good", "needs-bad", "none"]);
     tree.file("worse/type", "oneshot\n").oneshot("needs-worse", &["worse"]);
+    tree.file("none/type", "onehsot\n").oneshot("needs-none", &["none"]);
+    tree.longrun("writer").file("writer/producer-for", "reader\n").file("reader/type", "longrnu\n");
     let done = tree.compile(&["--keep-going"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     let said = lines(&done.stderr);
     has(&said, "warning: source/bad/dependencies.d/nothing: no such service");
-    has(&said, "warning: source/bad: is left out");
-    has(&said, "warning: source/worse: is left out");
+    has(&said, "warning: source/bad: is left out, with the faults above");
+    has(&said, "warning: source/worse: is left out, with the faults above");
     has(&said, "warning: source/needs-bad: is left out: it can't do without 'bad'");
+    has(&said, "warning: source/needs-none: is left out: it can't do without 'none'");
+    has(&said, "warning: source/writer: is left out: it can't do without 'reader'");
     has(&said, "warning: source/needs-worse: is left out: it can't do without 'worse'");
-    assert_eq!(said.iter().filter(|line| line.contains("is left out")).count(), 4, "{said:?}");
+    assert_eq!(said.iter().filter(|line| line.contains("is left out")).count(), 8, "{said:?}");
     assert_eq!(tree.answer(&["list", "oneshots"]), ["good", "wants-bad"]);
     assert_eq!(tree.answer(&["contents", "all"]), ["good"]);
     assert_eq!(tree.ask(&["check"]).status.code(), Some(0));

@@ -15,7 +15,6 @@ pub struct Names {
     /// Everything that is wrong.
     pub faults: Vec<Fault>,
     sources: Vec<Bytes>,
-    failed: Vec<Bytes>,
     /// Numbers in the order of their names.
     order: Vec<u32>,
     suggestions: u32,
@@ -28,7 +27,6 @@ impl Names {
             definitions: model.definitions,
             faults: model.faults,
             sources: model.sources,
-            failed: model.failed,
             order: Vec::new(),
             suggestions: SUGGESTIONS,
         };
@@ -195,18 +193,11 @@ impl Names {
         }
     }
 
-    /// Whom a name in a list means; if nobody, that is a fault, unless the definition of that name is broken: then it
-    /// breaks this one.
+    /// Whom a name in a list means; if nobody, that is a fault.
     pub fn resolve(&mut self, number: u32, file: &'static str, name: &Name) -> Option<u32> {
         let found = self.find(&name.name);
         if found.is_none() {
-            if self.failed.contains(&name.name) {
-                if self.kind(number) != Type::Bundle {
-                    self.break_it(number);
-                }
-            } else {
-                self.fault_at(number, file, name, What::Undefined);
-            }
+            self.fault_at(number, file, name, What::Undefined);
         }
         found
     }

@@ -112,6 +112,10 @@ fn partner(
 ) -> Option<u32> {
     let other = names.resolve(number, file, name)?;
     if names.kind(other) != Type::Longrun {
+        if names.is_broken(other) {
+            // Perhaps it does not say what it is, which has been told.
+            return Some(other);
+        }
         names.fault_at(number, file, name, What::NotLongrun);
         return None;
     }

@@ -53,10 +53,7 @@ pub fn read_source(model: &mut Model, reader: &mut Reader, path: &CStr, index: u
                     present: Present::default(),
                     command: Bytes::new(),
                 };
-                match one.read(bytes, index) {
-                    Some(definition) => model.definitions.push(definition),
-                    None => model.failed.push(bytes.to_vec()),
-                }
+                model.definitions.push(one.read(bytes, index));
             }
             Err(e) => faults.grave("", What::Read(e), b""),
         }
@@ -135,13 +132,16 @@ pub struct One<'a, 'f> {
 }
 
 impl One<'_, '_> {
-    fn read(&mut self, name: &[u8], source: usize) -> Option<Definition> {
+    /// A broken one as well: so that nobody else is blamed for naming it.
+    fn read(&mut self, name: &[u8], source: usize) -> Definition {
         self.faults.broken = false;
         let strangers = match self.look() {
             Ok(strangers) => strangers,
             Err(e) => {
                 self.faults.grave("", What::Read(e), b"");
-                return None;
+                let mut d = Definition::new(name.to_vec(), source, Type::Oneshot);
+                d.broken = true;
+                return d;
             }
         };
         let said = self.kind();
@@ -162,7 +162,7 @@ impl One<'_, '_> {
             Type::Longrun => self.longrun(&mut d),
         }
         d.broken = self.faults.broken;
-        said.map(|_| d)
+        d
     }
 
     /// What is there; the names that nobody knows.

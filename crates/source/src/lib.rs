@@ -32,8 +32,6 @@ pub struct Model {
     pub sources: Vec<Bytes>,
     /// Services and bundles, directory by directory, in the order of their names.
     pub definitions: Vec<Definition>,
-    /// The names of directories that define nothing because they are broken: so that nobody else is blamed.
-    pub failed: Vec<Bytes>,
     /// What is wrong, in the order in which it was found.
     pub faults: Vec<Fault>,
 }
@@ -84,7 +82,7 @@ pub struct Definition {
     pub name: Bytes,
     /// Which of [`Model::sources`].
     pub source: usize,
-    /// What it is.
+    /// What it is, or, where it does not say so and is broken for that, what it seems to be.
     pub kind: Type,
     /// Its own flags.
     pub flags: db::Flags,
