@@ -136,3 +136,32 @@ fn a_trial_of_no_time_is_refused() {
     assert_eq!(std::fs::read_dir(scratch.at("data")).expect("a directory").count(), 0, "nothing was written");
     install(&scratch, &["--trial", "1", "a.img"]).expect(0);
 }
+
+#[test]
+fn going_back_twice_is_going_back_once() {
+    let scratch = prepare(0);
+    install(&scratch, &["a.img"]).expect(0);
+    install(&scratch, &["b.img"]).expect(0);
+    assert_eq!(install(&scratch, &["--back"]).expect(0).err, "");
+    assert_eq!(there(&scratch), (Some("a"), Some("a"), 2));
+    let done = install(&scratch, &["--back"]).expect(0);
+    assert!(done.err.contains("data/current is what previous is already"), "{}", done.err);
+    assert_eq!(there(&scratch), (Some("a"), Some("a"), 2));
+    // What was gone back from can be installed again.
+    install(&scratch, &["b.img"]).expect(0);
+    assert_eq!(there(&scratch), (Some("b"), Some("a"), 2));
+}
+
+#[test]
+fn a_damaged_image_is_not_kept() {
+    let scratch = prepare(0);
+    install(&scratch, &["a.img"]).expect(0);
+    install(&scratch, &["--trial", "30", "b.img"]).expect(0);
+    damage(&scratch, "current");
+    let done = install(&scratch, &["--keep"]).expect(4);
+    assert!(done.err.contains("data/current is damaged"), "{}", done.err);
+    assert!(scratch.at("data/trial").exists());
+    install(&scratch, &["--back"]).expect(0);
+    assert_eq!(image(&scratch, "current"), Some("a"));
+    install(&scratch, &["--keep"]).expect(0);
+}

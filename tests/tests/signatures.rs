@@ -71,6 +71,37 @@ fn an_image_that_is_there_unsigned_can_be_signed() {
 }
 
 #[test]
+fn what_a_boot_would_not_take_is_neither_gone_back_to_nor_kept() {
+    let scratch = prepare();
+    let skeg = Suite::skeg_fault();
+    scratch.file("other/x/type", "longrun\n");
+    scratch.file("other/x/run", "#!/bin/sh\nexec sleep 2\n");
+    scratch.run(&Suite::skeg(), "s6-rc-compile", &["other.img", "other"]).expect(0);
+    let run = |words: &[&str]| scratch.run(&skeg, "install", &[&["-d", "data"], words].concat());
+    run(&["plain"]).expect(0);
+    run(&["--trial", "30", "other.img"]).expect(0);
+    for (words, link) in [(["--key", "key1", "--back"], "previous"), (["--key", "key1", "--keep"], "current")]
+    {
+        let done = run(&words).expect(4);
+        assert!(done.err.contains(&format!("data/{link} is damaged or not signed")), "{}", done.err);
+        assert!(scratch.at("data/trial").exists(), "nothing has changed");
+    }
+    // Without the key it may be done; the boot checks again.
+    run(&["--keep"]).expect(0);
+    assert!(!scratch.at("data/trial").exists());
+    install(&scratch, &skeg, "key1", "signed1").expect(0);
+    run(&["--key", "key1", "--keep"]).expect(0);
+    let done = run(&["--key", "key2", "--keep"]).expect(4);
+    assert!(done.err.contains("data/current is damaged or not signed"), "{}", done.err);
+    run(&["other.img"]).expect(0);
+    run(&["--key", "key1", "--back"]).expect(0);
+    assert_eq!(
+        std::fs::read(scratch.at("data/current")).unwrap(),
+        std::fs::read(scratch.at("signed1")).unwrap()
+    );
+}
+
+#[test]
 fn a_key_that_is_no_key_or_not_there_accepts_nothing() {
     let scratch = prepare();
     scratch.file("short", [1; 31]);

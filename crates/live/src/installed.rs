@@ -156,9 +156,12 @@ impl Store {
         Ok(true)
     }
 
-    /// Goes back: `current` is what `previous` is. Whether there was one.
-    pub fn back(&self) -> Result<bool, LiveError> {
+    /// Goes back: `current` is what `previous` is. Whether there is one that a boot would take; else nothing is changed.
+    pub fn back(&self, boots: Judge<'_>) -> Result<bool, LiveError> {
         let Some(previous) = self.link(c"previous")? else { return Ok(false) };
+        if !self.is(&previous, boots)? {
+            return Ok(false);
+        }
         self.aside(&previous, c".current.new")?;
         self.sync()?;
         self.rename(c".current.new", c"current")?;
@@ -278,7 +281,9 @@ mod tests {
             [3, 99],
             "what is on trial is nothing to go back to"
         );
-        assert_eq!(store.back(), Ok(true));
+        assert_eq!(store.back(&|bytes| bytes != [3, 99]), Ok(false), "it is no good");
+        assert_eq!(store.trial(&mut [0; 16]), Ok(Some(&b"again"[..])));
+        assert_eq!(store.back(&|_| true), Ok(true));
         assert_eq!(std::fs::read(dir.join("current")).unwrap(), [3, 99]);
         assert_eq!(store.trial(&mut [0; 16]), Ok(None));
         assert_eq!(store.install(&[6; 32], &[6], None, &|bytes| bytes != [3, 99]), Ok(true));

@@ -6,7 +6,7 @@
 
 use super::say::{self, say};
 use super::stop::wait_for;
-use super::trial::Trial;
+use super::trial::{Place, Trial};
 use super::{LIVE, NOTES, SCAN, handover, offer_shell, own_program, read_options, run};
 use crate::applet::{Call, SYSTEM};
 use crate::signature::{self, Key};
@@ -46,8 +46,11 @@ fn start() -> u8 {
     }
     let data = options.data.and_then(mount_data);
     let Ok(program) = own_program() else { return fail(&options) };
+    let boots = |bytes: &[u8]| check(bytes, options.bundle).is_ok() && is_signed(bytes);
+    let own = ROOT.iter().any(|path| sys::fs::access(CWD, path, 0).is_ok());
+    let place = Place { data: data.unwrap_or(c"/"), own, boots: &boots };
     let mut trial = match data {
-        Some(data) if options.image.is_none() => Trial::begin(data, has_own_image()),
+        Some(_) if options.image.is_none() => Trial::begin(&place),
         _ => Trial::None,
     };
     for candidate in candidates(&options, data) {
@@ -56,10 +59,10 @@ fn start() -> u8 {
             continue;
         }
         if initialise(&candidate, &program, &options) {
-            return carry_out(&candidate, &program, &options, trial);
+            return carry_out(&candidate, &program, &options, trial, &place);
         }
         if current {
-            core::mem::replace(&mut trial, Trial::None).end(false, has_own_image());
+            core::mem::replace(&mut trial, Trial::None).end(false, &place);
         }
     }
     words::complain_all(
@@ -70,15 +73,16 @@ fn start() -> u8 {
     fail(&options)
 }
 
-/// Whether the root has an image of its own.
-fn has_own_image() -> bool {
-    ROOT.iter().any(|path| sys::fs::access(CWD, path, 0).is_ok())
-}
-
 /// Brings the bundle up and judges a trial by that: after one that failed the machine starts again, with the previous image.
-fn carry_out(image: &Candidate, program: &CStr, options: &Options<'_>, trial: Trial) -> u8 {
+fn carry_out(
+    image: &Candidate,
+    program: &CStr,
+    options: &Options<'_>,
+    trial: Trial,
+    place: &Place<'_>,
+) -> u8 {
     let code = bring_up(image, program, options, trial.limit());
-    if trial.end(code == 0, has_own_image()) {
+    if trial.end(code == 0, place) {
         // Process 1 stops what there is and restarts the machine.
         let _ = sys::signal::kill(1, sys::signal::number::TERM);
     } else if code == 0 {
@@ -183,7 +187,7 @@ fn initialise(image: &Candidate, program: &CStr, options: &Options<'_>) -> bool 
     }
     // The root's own image is as good as the key, which lies beside it.
     let own = ROOT.iter().any(|path| path.to_bytes() == image.as_bytes());
-    if !own && Key::read(signature::KEY).is_some_and(|key| !key.has_signed(mapped.bytes())) {
+    if !own && !is_signed(mapped.bytes()) {
         words::complain_all(
             b"skeg",
             "passing over %: %%",
@@ -211,6 +215,11 @@ fn initialise(image: &Candidate, program: &CStr, options: &Options<'_>) -> bool 
             false
         }
     }
+}
+
+/// Whether the root's key, where there is one, has signed it.
+fn is_signed(bytes: &[u8]) -> bool {
+    Key::read(signature::KEY).is_none_or(|key| key.has_signed(bytes))
 }
 
 fn pass_over(image: &Candidate, why: &[u8]) {

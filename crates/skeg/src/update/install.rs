@@ -6,7 +6,7 @@ use crate::applet::{Call, SYSTEM};
 use crate::signature::{self, Key};
 use crate::{live_words, manager, words};
 use db::Db;
-use live::{Fault, LiveError, Op, Store, What};
+use live::{Fault, Image, LiveError, Op, Store, What};
 use sys::Errno;
 use sys::time::Millis;
 use text::Digits;
@@ -51,22 +51,34 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         let store = Store::open(dir).map_err(failed)?;
         store.lock(Millis(u64::from(manager::PATIENCE))).map_err(failed).map(|()| store)
     };
-    if call.has(b'k') {
-        return open()?.end_trial().map(|()| 0).map_err(failed);
-    }
     let path = call.value(b'y').unwrap_or(signature::KEY);
     // The root's key need not be there; one that was asked for must.
     let key = Key::read(path);
     let signed = |bytes: &[u8]| key.as_ref().map_or(!call.has(b'y'), |key| key.has_signed(bytes));
     let boots = |bytes: &[u8]| Db::check(bytes).is_ok() && signed(bytes);
-    if call.has(b'b') {
+    let (back, keep) = (call.has(b'b'), call.has(b'k'));
+    if back || keep {
         let store = open()?;
-        if matches!(store.link(c"previous"), Ok(Some(_))) && !store.is(c"previous", &boots).map_err(failed)? {
-            let what = "%/previous is damaged or not signed: no boot would take it, so current stays";
-            return Err(call.fail(INVALID, what, dir.to_bytes()));
+        let name = if back { c"previous" } else { c"current" };
+        let wanted = store.link(name).map_err(failed)?;
+        if wanted.is_some() && !store.is(name, &boots).map_err(failed)? {
+            words::complain_all(
+                call.name,
+                "%/% is damaged or not signed: no boot would take it, so nothing is changed",
+                &[dir.to_bytes(), name.to_bytes()],
+            );
+            return Err(INVALID);
         }
-        if !store.back().map_err(failed)? {
+        if keep {
+            return store.end_trial().map(|()| 0).map_err(failed);
+        }
+        let is_back = |current: Image| wanted.is_some_and(|wanted| wanted.as_c() == current.as_c());
+        let again = store.link(c"current").map_err(failed)?.is_some_and(is_back);
+        if !store.back(&boots).map_err(failed)? {
             return Err(call.fail(1, "there is no %/previous to go back to", dir.to_bytes()));
+        }
+        if again {
+            call.say("%/current is what previous is already: nothing older is kept", dir.to_bytes());
         }
         return Ok(0);
     }

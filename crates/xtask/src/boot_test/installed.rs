@@ -117,14 +117,27 @@ pub fn signed(arch: &Arch, images: &Images) -> Outcome<String> {
     ends_well(&mut guest, &["skeg: power off"])
 }
 
+/// While a trial is under way, an install that has the lock and waits for somebody to read what it writes.
+const HOLD: &[u8] = b"[ -e /data/trial ] || exit 0
+mkfifo /data/images/.new
+skeg install /data/fails.image &
+until grep -q FLOCK /proc/locks; do sleep 0.1; done
+(sleep 4; echo the lock will be free; cat /data/images/.new > /dev/null; rm -f /data/images/.new) &
+";
+
 /// One life of a partition: an image passes its trial, the next fails, one hangs until the power is cut, one hangs until its
-/// time is over. Each time the image that passed comes back.
+/// time is over. Each time the image that passed comes back; when it is damaged as well, the root's own does.
 pub fn trials(arch: &Arch, images: &Images) -> Outcome<String> {
-    let (two, fails) = (image(arch, "two", Way::Good)?, image(arch, "fails", Way::Fails)?);
+    let (two, fails) = (image(arch, "two", Way::Holds)?, image(arch, "fails", Way::Fails)?);
     let (hangs, hook) =
         (image(arch, "hangs", Way::Hangs)?, b"#!/bin/sh\necho the hook of the data has run\n");
-    let files: [(&str, &[u8]); 4] =
-        [("two.image", &two), ("fails.image", &fails), ("hangs.image", &hangs), ("hook", hook)];
+    let files: [(&str, &[u8]); 5] = [
+        ("two.image", &two),
+        ("fails.image", &fails),
+        ("hangs.image", &hangs),
+        ("hook", hook),
+        ("hold", HOLD),
+    ];
     let data = partition(arch, "trials", &files)?;
     let boot = |append: &str| qemu::start(arch, images, &with(&data, append));
 
@@ -142,6 +155,9 @@ pub fn trials(arch: &Arch, images: &Images) -> Outcome<String> {
     guest.wait_for("the hook of the data has run", BOOT_LIMIT, |_| ())?;
     let mut guest = up(guest, "two")?;
     has_said(&guest, &["the installed image has passed its trial"])?;
+    if !guest.has_said_in_order("the lock will be free", "the installed image has passed its trial") {
+        return Err(guest.complaint("the trial ended while an install had the lock"));
+    }
     guest.must("test ! -e /data/trial", LIMIT)?;
 
     // One that hangs, and the power goes while it does.
@@ -166,6 +182,16 @@ pub fn trials(arch: &Arch, images: &Images) -> Outcome<String> {
         return Err(guest.complaint("the start went on"));
     }
     let mut guest = up(boot("")?, "two")?;
+
+    // It fails, and what it goes back to is damaged: nothing of the partition is taken any more.
+    guest.must("skeg install --trial 600 /data/fails.image", LIMIT)?;
+    guest.must("dd if=/dev/zero of=/data/previous bs=1 seek=200 count=9 conv=notrunc", LIMIT)?;
+    guest.type_line("reboot")?;
+    ends_well(&mut guest, &["skeg: restart"])?;
+    ends_well(&mut boot("")?, &texts)?;
+    let mut guest = up(boot("")?, "own")?;
+    has_said(&guest, &["passing over /data/previous: it is damaged", "(image /etc/s6-rc/compiled)"])?;
+    guest.must("test ! -L /data/current -a ! -e /data/trial", LIMIT)?;
     guest.type_line("poweroff")?;
     ends_well(&mut guest, &["skeg: power off"])
 }

@@ -139,6 +139,12 @@ impl Guest {
         self.said.iter().any(|line| line.contains(text))
     }
 
+    /// Whether both have been said, the first one first.
+    pub fn has_said_in_order(&self, first: &str, second: &str) -> bool {
+        let place = |text: &str| self.said.iter().position(|line| line.contains(text));
+        matches!((place(first), place(second)), (Some(first), Some(second)) if first < second)
+    }
+
     /// A message with the last lines of the console behind it.
     pub fn complaint(&self, what: &str) -> String {
         let from = self.said.len().saturating_sub(40);

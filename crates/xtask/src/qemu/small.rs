@@ -14,6 +14,8 @@ pub enum Way {
     Fails,
     /// One of its services never comes up.
     Hangs,
+    /// One of its services runs `/data/hold`.
+    Holds,
 }
 
 /// Compiles a small image; its path. `label` is what its services say.
@@ -39,6 +41,7 @@ pub fn define(folder: &Path, label: &str, way: Way) -> Outcome<PathBuf> {
     put("default/contents.d/shell", "")?;
     match way {
         Way::Good => {}
+        Way::Holds => oneshot("hold", "/bin/sh /data/hold", &["say"])?,
         Way::Fails => oneshot("broken", "/bin/false", &["say"])?,
         Way::Hangs => {
             oneshot("stuck", "/bin/sleep 100000", &["say"])?;
