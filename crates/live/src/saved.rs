@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// What the file begins with; the last byte is the layout's version.
-const MAGIC: [u8; 8] = *b"skegpl\0\x01";
+const MAGIC: [u8; 8] = *b"skegpl\0\x02";
 /// A plan is never larger: two images of 8,192 services, and a conversion file.
 const MOST: usize = 1024 * 1024;
 
@@ -20,6 +20,8 @@ pub struct Saved {
     pub old: Side,
     /// What was up then.
     pub old_up: Set,
+    /// What was down and owed then.
+    pub owed: Set,
     /// The hash of the new image.
     #[serde(with = "crate::journal::hash")]
     pub new: [u8; 32],
@@ -63,6 +65,7 @@ mod tests {
         let saved = Saved {
             old: Side { generation: 3, hash: [1; 32] },
             old_up: Set(vec![3]),
+            owed: Set(vec![4]),
             new: [2; 32],
             path: b"/new.img".to_vec(),
             conversion: b"a -> b\n".to_vec(),

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: ISC
-//! The state file of a generation: which image it belongs to, then one byte a service, written in place.
+//! The state file of a generation: which image it belongs to, then one byte a service, written in place; then what is owed.
 //!
 //! Layout, little-endian: magic (8 bytes), number of services (u32), generation (u32), SHA-256 or other 32-byte hash of the
 //! image, 16 zero bytes; then one byte for each service in the image's order. The oneshot runner writes
 //! `starting` or `stopping` before it forks and the result after it, so a byte is true or says that it may not be.
+//! Behind them one bit for each service, the first in the lowest: an update or a restart wanted it up, and ended without. The
+//! room is there from the beginning, so that a full file system can't take the intent away.
 
 use crate::error::{During, LiveError, Op, What};
 use alloc::{vec, vec::Vec};
 use sys::{AsFd, BorrowedFd, OwnedFd, fs};
 
 /// What the file begins with; the last byte is the layout's version.
-pub const MAGIC: [u8; 8] = *b"skegst\0\x01";
+pub const MAGIC: [u8; 8] = *b"skegst\0\x02";
 /// Bytes before the first service's byte.
 pub const HEADER: usize = 64;
 /// Where the number of services stands.
@@ -128,7 +130,12 @@ fn put(to: &mut [u8], at: usize, what: &[u8]) {
 }
 
 /// A file that is read with one call at most this large: 8,192 services and the header.
-const MOST: usize = HEADER + 8192;
+const MOST: usize = size(8192);
+
+/// How large the file for so many services is.
+const fn size(count: usize) -> usize {
+    HEADER.saturating_add(count).saturating_add(count.div_ceil(8))
+}
 
 /// The state file, read into memory; changes go to both.
 pub struct States {
@@ -145,7 +152,7 @@ impl States {
         let mut bytes = vec![0; MOST];
         let have = fs::read_full(&file, &mut bytes).during(Op::Read, What::State)?;
         let header = Header::parse(&bytes).ok_or(LiveError::BAD_STATE)?;
-        if have != HEADER.saturating_add(header.count as usize) {
+        if have != size(header.count as usize) {
             return Err(LiveError::BAD_STATE);
         }
         bytes.truncate(have);
@@ -158,10 +165,11 @@ impl States {
         header: Header,
         states: impl Iterator<Item = State>,
     ) -> Result<(), LiveError> {
-        let mut bytes = Vec::with_capacity(HEADER + header.count as usize);
+        let size = size(header.count as usize);
+        let mut bytes = Vec::with_capacity(size);
         bytes.extend_from_slice(&header.bytes());
         bytes.extend(states.take(header.count as usize).map(State::byte));
-        bytes.resize(HEADER + header.count as usize, 0);
+        bytes.resize(size, 0);
         let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
         let file = fs::open(generation, c"state", flags, 0o644).during(Op::Create, What::State)?;
         fs::write_all(&file, &bytes).during(Op::Write, What::State)
@@ -189,7 +197,26 @@ impl States {
 
     /// All states in the image's order.
     pub fn iter(&self) -> impl Iterator<Item = State> + '_ {
-        self.bytes.iter().skip(HEADER).map(|b| State::from_byte(*b))
+        self.bytes.iter().skip(HEADER).take(self.len()).map(|b| State::from_byte(*b))
+    }
+
+    /// Whether an update or a restart wanted this service up and ended without it. Nothing is owed that is up.
+    pub fn is_owed(&self, index: usize) -> bool {
+        let byte = self.bytes.get(HEADER + self.len() + index / 8);
+        byte.is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+            && index < self.len()
+            && !self.get(index).is_up()
+    }
+
+    /// Takes note that a service is owed, or is no longer; [`Self::write_owed`] writes it. Whether that is news.
+    pub fn owe(&mut self, index: usize, owed: bool) -> bool {
+        let at = HEADER + self.len() + index / 8;
+        let Some(byte) = self.bytes.get_mut(at).filter(|_| index < self.header.count as usize) else {
+            return false;
+        };
+        let before = *byte;
+        *byte = before & !(1 << (index % 8)) | u8::from(owed) << (index % 8);
+        *byte != before
     }
 
     /// Writes one service's state, in the file and here.
@@ -206,10 +233,17 @@ impl States {
         }
     }
 
-    /// Writes many states at once: what `note` has changed since, or a whole new picture. One call.
+    /// Writes many states at once: what `note` and `owe` have changed since, or a whole new picture. One call.
     pub fn write_back(&self) -> Result<(), LiveError> {
         let bytes = self.bytes.get(HEADER..).unwrap_or_default();
         fs::pwrite(&self.file, bytes, HEADER as u64).during(Op::Write, What::State).map(|_| ())
+    }
+
+    /// Writes what is owed, and no state: a script may still run, and its runner record how it ended.
+    pub fn write_owed(&self) -> Result<(), LiveError> {
+        let at = HEADER + self.len();
+        let bytes = self.bytes.get(at..).unwrap_or_default();
+        fs::pwrite(&self.file, bytes, at as u64).during(Op::Write, What::State).map(|_| ())
     }
 
     /// Reads the file again.
@@ -243,6 +277,28 @@ mod tests {
         assert!(State::STOPPING.settled().is_up());
         assert!(State::STOPPING.settled().uncertain);
         assert_eq!(State::UP.settled(), State::UP);
+    }
+
+    #[test]
+    fn what_is_owed_is_known_by_its_bit_while_it_is_down() {
+        let (test, live) = crate::test_dir("owed");
+        let parent = live.to_bytes().strip_suffix(b"live").unwrap();
+        let dir = fs::open_dir(sys::CWD, &sys::Path::from_pieces(&[parent]).unwrap()).unwrap();
+        let header = Header { count: 11, generation: 1, hash: [0; 32] };
+        States::create(dir.as_fd(), header, core::iter::repeat_n(State::DOWN, 11)).unwrap();
+        let mut states = States::open(dir.as_fd(), true).unwrap();
+        assert!(
+            states.owe(0, true) && states.owe(10, true) && !states.owe(10, true) && !states.owe(11, true)
+        );
+        states.write_back().unwrap();
+        let mut states = States::open(dir.as_fd(), true).unwrap();
+        let owed = |states: &States| (0..20).filter(|i| states.is_owed(*i)).collect::<Vec<_>>();
+        assert_eq!(owed(&states), [0, 10]);
+        states.set(0, State::UP).unwrap();
+        assert_eq!((owed(&states), states.iter().count()), (vec![10], 11));
+        assert!(states.owe(10, false));
+        assert_eq!(owed(&states), []);
+        crate::remove_test_dir(&test);
     }
 
     #[test]

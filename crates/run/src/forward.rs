@@ -5,6 +5,7 @@
 
 use crate::init::supervise;
 use crate::note::{Note, Outcome, RunError};
+use crate::owed::owe;
 use crate::session::{Session, Terms};
 use crate::update::from_journal;
 use alloc::vec::Vec;
@@ -112,7 +113,8 @@ impl<'a> Way<'a> {
         }
         let wanted = from_journal(&self.journal.new_up, db.len());
         let terms = Terms { deadline: forward.deadline, scripts: forward.scripts, ..Terms::new(Towards::Up) };
-        self.outcome = start(live, forward, wanted, terms, note)?;
+        self.outcome = start(live, forward, &wanted, terms, note)?;
+        owe(live, forward.image, &wanted, &mut self.outcome, note)?;
         Ok(())
     }
 }
@@ -120,16 +122,16 @@ impl<'a> Way<'a> {
 fn start(
     live: &mut Live,
     forward: &Forward<'_>,
-    wanted: Set,
+    wanted: &Set,
     terms: Terms,
     note: &mut dyn FnMut(Note),
 ) -> Result<Outcome, RunError> {
     let wanted = match forward.plan {
         Some(plan) if plan.start.is_empty() => return Ok(Outcome::default()),
-        Some(plan) => plan.start.clone(),
+        Some(plan) => &plan.start,
         None => wanted,
     };
-    Session::new(forward.image, live, note)?.change(wanted, terms)
+    Session::new(forward.image, live, note)?.change(wanted.clone(), terms)
 }
 
 /// Whether the definition of a longrun may have come with this update.
@@ -163,7 +165,10 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
 /// Removes what neither the definition in use nor the next one needs.
 pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveError> {
     for (service, id) in names.iter().enumerate() {
-        let Some(id) = id.filter(|_| may_differ(forward, service)) else { continue };
+        // What is owed may have a definition that has waited since for this start.
+        let is_owed =
+            forward.plan.is_some_and(|plan| !plan.owed.is_empty() && plan.start.contains(service as u16));
+        let Some(id) = id.filter(|_| is_owed || may_differ(forward, service)) else { continue };
         let directory = ServiceDir::open(live.locked().sv(), id)?;
         if !is_older(&directory)? {
             directory.tidy(|_| false)?;

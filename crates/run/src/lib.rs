@@ -14,6 +14,7 @@ pub mod init;
 mod longrun;
 mod note;
 pub mod oneshot;
+mod owed;
 pub mod pipes;
 pub mod recover;
 pub mod restart;
@@ -21,4 +22,5 @@ mod session;
 pub mod update;
 
 pub use note::{Note, Outcome, RunError, Trouble, Why};
+pub use owed::owed_set;
 pub use session::{Session, Terms, up_set};

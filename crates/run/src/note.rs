@@ -53,6 +53,8 @@ pub enum Note {
     Reloaded(u16),
     /// The service could not be reloaded.
     NotReloaded(u16, Why),
+    /// An update or a restart wants this service up and ends without; it needs that one, which is down.
+    StaysDown(u16, Option<u16>),
     /// The `down` file could not be made or removed.
     DownFile(u16, Errno),
     /// This signal came: longruns under way are given up, nothing new begins.
@@ -64,6 +66,8 @@ pub enum Note {
 pub struct Outcome {
     /// Transitions that failed.
     pub failures: usize,
+    /// Services that an update or a restart wanted up, and that are not.
+    pub owed: usize,
     /// The time for the whole change was over.
     pub timed_out: bool,
     /// The signal that cut it short.

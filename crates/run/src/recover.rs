@@ -9,12 +9,13 @@ use crate::forward::{Forward, Way, tidy};
 use crate::init;
 use crate::longrun::forget_listeners;
 use crate::note::{Note, Outcome, RunError};
-use crate::oneshot::client::quiet_scripts;
+use crate::oneshot::client::{quiet_scripts, settle_scripts};
 use crate::oneshot::protocol::DEFAULT_SCRIPTS;
+use crate::owed::{owe, owed_set};
 use crate::session::{Session, Terms};
 use crate::update::{bring_back, from_journal};
-use engine::{Db, Image, Towards};
-use live::journal::{Change, Journal, Set, Update};
+use engine::{Db, Image, Set, Towards};
+use live::journal::{self, Change, Journal, Update};
 use live::{Live, LiveError, Locked, Names, Op, Phase, ServiceDir, State, What, tree};
 use sys::time::Millis;
 use sys::{Errno, fs};
@@ -34,6 +35,8 @@ pub enum Recovered {
     UpdateDone(Outcome),
     /// A change was completed.
     ChangeDone(Outcome),
+    /// No command was cut short, but one had ended without what it wanted up: how starting that went.
+    OwedStarted(Outcome),
 }
 
 /// Whom to tell: called with the image whose services the notes are about.
@@ -46,7 +49,7 @@ pub fn recover(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> 
         None => {
             // A journal that was never put in force intended nothing.
             Journal::remove_new(locked.sv())?;
-            clean(locked).map(|()| Recovered::Nothing)
+            start_owed(locked, deadline, tell)
         }
         Some(Journal::Init(_)) => finish_init(locked, deadline),
         Some(Journal::Update(update)) => finish_update(locked, &update, deadline, tell),
@@ -55,10 +58,10 @@ pub fn recover(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> 
 }
 
 /// Removes versions that no start will use, since a start that failed may have left one, and listeners of commands that
-/// were killed.
-fn clean(locked: Locked) -> Result<(), RunError> {
-    let live = match locked.live() {
-        Err(LiveError::ABSENT) => return Ok(()),
+/// were killed; starts what an update or a restart has left down.
+fn start_owed(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> Result<Recovered, RunError> {
+    let mut live = match locked.live() {
+        Err(LiveError::ABSENT) => return Ok(Recovered::Nothing),
         other => other?,
     };
     let image = image_of(&live)?;
@@ -66,8 +69,17 @@ fn clean(locked: Locked) -> Result<(), RunError> {
     for id in names.iter().flatten() {
         forget_listeners(ServiceDir::open(live.locked().sv(), id)?.dir());
     }
+    ask_longruns(&mut live, &image, true)?;
+    let owed = owed_set(&live);
+    let mut recovered = Recovered::Nothing;
+    if !owed.is_empty() {
+        settle_scripts(&mut live, deadline)?;
+        let outcome = start(&mut live, &image, &owed, deadline, &mut |note| tell(&image, note))?;
+        recovered = Recovered::OwedStarted(outcome);
+    }
     let forward = Forward { image: &image, plan: None, deadline: None, scripts: DEFAULT_SCRIPTS };
-    Ok(tidy(&live, &forward, &names)?)
+    tidy(&live, &forward, &names)?;
+    Ok(recovered)
 }
 
 fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, RunError> {
@@ -135,10 +147,23 @@ fn finish_change(
     settle(&mut live, &image, &change.up, deadline)?;
     let wanted = from_journal(&change.up, image.db().len());
     let mut note = |note| tell(&image, note);
-    let terms = Terms { deadline, ..Terms::new(Towards::Up) };
-    let outcome = Session::new(&image, &mut live, &mut note)?.change(wanted, terms)?;
+    let outcome = start(&mut live, &image, &wanted, deadline, &mut note)?;
     Journal::remove(live.locked().sv())?;
     Ok(Recovered::ChangeDone(outcome))
+}
+
+/// Starts what is wanted up, and records what does not come.
+fn start(
+    live: &mut Live,
+    image: &Image<'_>,
+    wanted: &Set,
+    deadline: Option<Millis>,
+    note: &mut dyn FnMut(Note),
+) -> Result<Outcome, RunError> {
+    let terms = Terms { deadline, ..Terms::new(Towards::Up) };
+    let mut outcome = Session::new(image, live, note)?.change(wanted.clone(), terms)?;
+    owe(live, image, wanted, &mut outcome, note)?;
+    Ok(outcome)
 }
 
 /// Makes the states true again: longruns are asked, oneshots that were cut short are marked, and count as down
@@ -146,7 +171,7 @@ fn finish_change(
 pub(crate) fn settle(
     live: &mut Live,
     image: &Image<'_>,
-    wanted: &Set,
+    wanted: &journal::Set,
     deadline: Option<Millis>,
 ) -> Result<(), RunError> {
     quiet_scripts(live, deadline)?;

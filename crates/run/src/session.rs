@@ -8,12 +8,13 @@ use crate::longrun::{Names, Progress, Watch, send};
 use crate::note::{Note, Outcome, RunError, Why};
 use crate::oneshot::client::{Scripts, connect_runner};
 use crate::oneshot::protocol::{DEFAULT_SCRIPTS, End, MAX_SCRIPTS, What};
+use crate::owed;
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::mem::MaybeUninit;
 use engine::{Change, Ended, Graph, Image, Rules, Script, Set, Step, Towards};
-use live::{Live, State};
+use live::{Live, LiveError, Phase, State};
 use sys::event::{Epoll, Event, EventFlags, PollFd, PollFlags, poll};
 use sys::process::{self, Resource};
 use sys::signal::{self, number};
@@ -120,6 +121,16 @@ impl<'a> Session<'a> {
         engine::close(self.image, set, towards);
     }
 
+    /// Records what of this is not up: a restart ends without it.
+    pub(crate) fn owe(&mut self, wanted: &Set, outcome: &mut Outcome) -> Result<(), LiveError> {
+        owed::owe(self.live, self.image, wanted, outcome, self.note)
+    }
+
+    /// Somebody wants these down, and what needs them: no update owes them any more.
+    pub fn forgive(&mut self, selected: &Set) -> Result<(), RunError> {
+        Ok(owed::forgive(self.live, self.image, selected)?)
+    }
+
     /// The live directory.
     pub fn live(&mut self) -> &mut Live {
         self.live
@@ -134,7 +145,13 @@ impl<'a> Session<'a> {
     pub fn change_in(&mut self, graph: &dyn Graph, selected: Set, terms: Terms) -> Result<Outcome, RunError> {
         let scripts = usize::from(terms.scripts).clamp(1, MAX_SCRIPTS);
         let rules = Rules { towards: terms.towards, stop_essentials: terms.stop_essentials, scripts };
-        let mut change = Change::new(graph, &self.up(), selected, rules);
+        let mut up = self.up();
+        if terms.towards == Towards::Down {
+            // A longrun that did not get ready while its command had time runs, and is to be stopped.
+            let states = self.live.states().iter().zip(0..);
+            states.filter(|(state, _)| state.phase == Phase::Starting).for_each(|(_, at)| _ = up.insert(at));
+        }
+        let mut change = Change::new(graph, &up, selected, rules);
         let mut outcome = Outcome::default();
         loop {
             while let Some(step) = change.next() {

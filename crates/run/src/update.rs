@@ -6,6 +6,7 @@
 
 use crate::forward::{Forward, SWITCH, Way};
 use crate::note::{Note, Outcome, RunError};
+use crate::owed::owe;
 use crate::recover::settle;
 use crate::session::{Session, Terms};
 use core::ffi::CStr;
@@ -110,9 +111,12 @@ pub fn update(
             JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::from),
             BUILD => build(&live, &names, plan, request, next),
             STOP => match stop(&mut live, old, plan, request, tell.old) {
-                Ok(outcome) if !outcome.is_good() => {
-                    // The command is over: what it stopped stays stopped, as the reference leaves it.
+                Ok(mut outcome) if !outcome.is_good() => {
+                    // The command is over: what it stopped stays stopped, as the reference leaves it, and is owed.
                     live::undo_update(live.locked(), &names, &journal)?;
+                    let mut wanted = plan.old_up.clone();
+                    wanted.add_all(&plan.owed);
+                    owe(&mut live, old, &wanted, &mut outcome, tell.old)?;
                     Journal::remove(live.locked().sv())?;
                     return Ok(Updated::NotSwitched(outcome));
                 }
@@ -158,7 +162,9 @@ pub(crate) fn bring_back(
     note: &mut dyn FnMut(Note),
 ) -> Result<Outcome, RunError> {
     let wanted = from_journal(old_up, old.db().len());
-    Session::new(old, live, note)?.change(wanted, Terms::new(Towards::Up))
+    let mut outcome = Session::new(old, live, note)?.change(wanted.clone(), Terms::new(Towards::Up))?;
+    owe(live, old, &wanted, &mut outcome, note)?;
+    Ok(outcome)
 }
 
 /// A journal's set as the engine has it.
@@ -255,6 +261,9 @@ fn write_states(live: &Live, plan: &Plan<'_>, next: u32) -> Result<(), LiveError
     let generation = Generation::open(place, next)?;
     let mut states = generation.states(true)?;
     for new in 0..plan.new.len() as u16 {
+        if plan.mapping.from(new).is_some_and(|old| live.states().is_owed(usize::from(old))) {
+            states.owe(usize::from(new), true);
+        }
         let old = plan.mapping.same(new).filter(|old| same_kind(plan, *old, new));
         let Some(old) = old else { continue };
         let mut state = live.states().get(usize::from(old));

@@ -126,7 +126,7 @@ fn put_in_force(
     let new = Db::check_structure(image).map_err(|e| refuse_image(call, compiled, e))?;
     let old = *opened.image.db();
     let rules = ::update::Conversion::new(&old);
-    let plan = ::update::reference(old, new, run::up_set(&opened.live), &rules);
+    let plan = ::update::reference(old, new, run::up_set(&opened.live), engine::Set::new(old.len()), &rules);
     let Ok(plan) = plan else {
         return Err(call.fail(EXISTS, "the services are not those of the image in force", b""));
     };

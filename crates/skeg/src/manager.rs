@@ -17,7 +17,7 @@ use crate::applet::Applet;
 pub use init::unable_to;
 pub use json::Json;
 pub use open::{Opened, corrupt, open};
-pub use report::{Reporter, ended, session_error};
+pub use report::{Reporter, ended, owed, session_error};
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[

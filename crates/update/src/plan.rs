@@ -33,6 +33,8 @@ pub enum Reason<'a> {
     RestartWith(u16),
     /// It was up before, and comes back.
     Restart,
+    /// It was to be up before: an update or a restart that failed left it down.
+    Owed,
     /// This new service, which stays up, needs it.
     NeededBy(u16),
 }
@@ -48,6 +50,8 @@ pub struct Plan<'a> {
     pub mapping: Mapping,
     /// What is up before.
     pub old_up: Set,
+    /// What is down and owed before: an update or a restart wanted it up, and ended without.
+    pub owed: Set,
     /// What stops: exactly these, each after those of them that need it.
     pub stop: Set,
     /// What is up all the time.
@@ -65,11 +69,12 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(old: Db<'a>, new: Db<'a>, mapping: Mapping, old_up: Set) -> Self {
+    pub(crate) fn new(old: Db<'a>, new: Db<'a>, mapping: Mapping, old_up: Set, owed: Set) -> Self {
         let none = || Set::new(new.len());
         Self {
             mapping,
             old_up,
+            owed,
             stop: Set::new(old.len()),
             kept: none(),
             start: none(),
@@ -98,6 +103,28 @@ impl<'a> Plan<'a> {
     pub fn continues(&self, new: u16) -> Option<u16> {
         let old = self.mapping.same(new)?;
         (is_longrun(&self.old, old) && is_longrun(&self.new, new)).then_some(old)
+    }
+
+    /// Works out what is kept and what comes back, from what stops.
+    pub(crate) fn divide(&mut self) {
+        self.kept = Set::new(self.new.len());
+        self.start = Set::new(self.new.len());
+        for (before, was_up) in [(&self.old_up, true), (&self.owed, false)] {
+            for service in before.iter() {
+                let kept = was_up && !self.stop.contains(service);
+                for target in self.mapping.targets(service) {
+                    if kept { &mut self.kept } else { &mut self.start }.insert(target);
+                }
+            }
+        }
+    }
+
+    /// Says of what comes back that it was up before, or was to be.
+    pub(crate) fn say_why_back(&mut self) {
+        for service in self.start.clone().iter() {
+            let owed = self.mapping.from(service).is_some_and(|old| self.owed.contains(old));
+            self.because(service, if owed { Reason::Owed } else { Reason::Restart });
+        }
     }
 
     /// Sets why an old service stops, once.

@@ -15,24 +15,23 @@ pub fn reference<'a>(
     old: Db<'a>,
     new: Db<'a>,
     old_up: Set,
+    owed: Set,
     rules: &Conversion<'a>,
 ) -> Result<Plan<'a>, RuleError<'a>> {
     let mapping = Mapping::new(&old, &new, rules)?;
-    let mut plan = Plan::new(old, new, mapping, old_up);
+    let mut plan = Plan::new(old, new, mapping, old_up, owed);
     for service in own_reasons(&plan, rules) {
         plan.stop_because(service.0, service.1);
     }
     // Each round stops at least one more service, so there are at most as many rounds as services.
     for _ in 0..=plan.old.len() {
         close_stops(&mut plan);
-        settle_new(&mut plan);
+        plan.divide();
         if !stop_for_new_needs(&mut plan) {
             break;
         }
     }
-    for service in plan.start.clone().iter() {
-        plan.because(service, Reason::Restart);
-    }
+    plan.say_why_back();
     plan.find_in_place();
     Ok(plan)
 }
@@ -66,18 +65,6 @@ pub(crate) fn close_stops(plan: &mut Plan<'_>) {
                 }
             }
         });
-    }
-}
-
-/// Works out what is kept and what starts, from what stops.
-fn settle_new(plan: &mut Plan<'_>) {
-    plan.kept = Set::new(plan.new.len());
-    plan.start = Set::new(plan.new.len());
-    for service in plan.old_up.iter() {
-        let to = if plan.stop.contains(service) { &mut plan.start } else { &mut plan.kept };
-        for target in plan.mapping.targets(service) {
-            to.insert(target);
-        }
     }
 }
 

@@ -21,10 +21,11 @@ pub fn smart<'a>(
     old: Db<'a>,
     new: Db<'a>,
     old_up: Set,
+    owed: Set,
     rules: &Conversion<'a>,
 ) -> Result<Plan<'a>, RuleError<'a>> {
     let mapping = Mapping::new(&old, &new, rules)?;
-    let mut plan = Plan::new(old, new, mapping, old_up);
+    let mut plan = Plan::new(old, new, mapping, old_up, owed);
     for (service, reason) in own_reasons(&plan, rules) {
         plan.stop_because(service, reason);
     }
@@ -73,17 +74,8 @@ fn spread(plan: &mut Plan<'_>) {
 /// Works out what is kept and what starts: what was up and comes back, and what those that are up need newly.
 fn settle(plan: &mut Plan<'_>) {
     let new = plan.new;
-    plan.kept = Set::new(new.len());
-    plan.start = Set::new(new.len());
-    for service in plan.old_up.iter() {
-        let to = if plan.stop.contains(service) { &mut plan.start } else { &mut plan.kept };
-        for target in plan.mapping.targets(service) {
-            to.insert(target);
-        }
-    }
-    for service in plan.start.clone().iter() {
-        plan.because(service, Reason::Restart);
-    }
+    plan.divide();
+    plan.say_why_back();
     let mut work: Vec<u16> = plan.kept.iter().chain(plan.start.iter()).collect();
     while let Some(service) = work.pop() {
         let mut needed = Vec::new();

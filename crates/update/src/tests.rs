@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! The rules on small images, one by one, and their properties on random ones.
 
-use crate::{Conversion, Difference, Field, Plan, Reason, differences, first_line, reference, smart, view};
+use crate::{Conversion, Difference, Field, Plan, Reason, RuleError, differences, first_line, view};
 use db::{Db, FileKind, Flags, Kind};
 use db::{NewBundle, NewFile, NewService, encode};
 use engine::Set;
@@ -21,6 +21,20 @@ struct Def {
 
 fn def(deps: &[&'static str]) -> Def {
     Def { deps: deps.to_vec(), run: "run\n", ..Def::default() }
+}
+
+/// A plan where nothing is owed.
+fn reference<'a>(
+    old: Db<'a>,
+    new: Db<'a>,
+    up: Set,
+    rules: &Conversion<'a>,
+) -> Result<Plan<'a>, RuleError<'a>> {
+    crate::reference(old, new, up, Set::new(old.len()), rules)
+}
+
+fn smart<'a>(old: Db<'a>, new: Db<'a>, up: Set, rules: &Conversion<'a>) -> Result<Plan<'a>, RuleError<'a>> {
+    crate::smart(old, new, up, Set::new(old.len()), rules)
 }
 
 type Source = BTreeMap<&'static str, Def>;
@@ -138,6 +152,20 @@ fn an_exact_copy_restarts_nothing() {
         assert_eq!(shape(&plan), [vec![], words(&["a", "b"]), vec![]]);
         assert!(plan.is_quiet());
     }
+}
+
+#[test]
+fn what_is_owed_starts_and_stops_nothing_unless_the_reference_needs_it_first() {
+    let defs = source(&[("a", def(&[])), ("b", def(&["a"])), ("c", def(&["b"])), ("d", def(&[]))]);
+    let more = source(&[("a", def(&[])), ("b", def(&["a"])), ("e", def(&["b"])), ("d", def(&["b"]))]);
+    let (old, new) = (leak(image(&defs, &[])), leak(image(&more, &[])));
+    let (up, owed) = (set(&old, &["a", "d"]), set(&old, &["b", "c"]));
+    let rules = rules(&old, &[&["c", "->", "e"]]);
+    let plan = crate::smart(old, new, up.clone(), owed.clone(), &rules).unwrap();
+    assert_eq!(shape(&plan), [vec![], words(&["a", "d"]), words(&["b", "e"])]);
+    assert!(plan.start.iter().all(|new| plan.why[usize::from(new)] == Reason::Owed));
+    let plan = crate::reference(old, new, up, owed, &rules).unwrap();
+    assert_eq!(shape(&plan), [words(&["d"]), words(&["a"]), words(&["b", "d", "e"])]);
 }
 
 #[test]
@@ -316,18 +344,20 @@ fn closed(db: &Db<'_>, bits: u8) -> Set {
 
 proptest! {
     #[test]
-    fn plans_hold_together(a in any_source(), b in any_source(), bits: u8) {
+    fn plans_hold_together(a in any_source(), b in any_source(), bits: u8, late: u8) {
         let (a, b) = (image(&a, &[]), image(&b, &[]));
         let (old, new) = (Db::check(&a).unwrap(), Db::check(&b).unwrap());
         let up = closed(&old, bits);
+        let mut owed = closed(&old, late);
+        up.iter().for_each(|service| _ = owed.remove(service));
         let rules = Conversion::new(&old);
-        for (rule, ours) in [(reference as fn(_, _, _, &_) -> _, false), (smart, true)] {
-            let plan: Plan<'_> = rule(old, new, up.clone(), &rules).unwrap();
+        for (rule, ours) in [(crate::reference as fn(_, _, _, _, &_) -> _, false), (crate::smart, true)] {
+            let plan: Plan<'_> = rule(old, new, up.clone(), owed.clone(), &rules).unwrap();
             // Only what is up stops; nothing is both kept and started.
             prop_assert!(plan.stop.iter().all(|s| up.contains(s)));
             prop_assert!(plan.kept.iter().all(|s| !plan.start.contains(s)));
-            // What was up and still exists is up afterwards.
-            for service in up.iter() {
+            // What was up, or was to be, and still exists is up afterwards.
+            for service in up.iter().chain(owed.iter()) {
                 for target in plan.mapping.targets(service) {
                     prop_assert!(plan.kept.contains(target) || plan.start.contains(target));
                 }

@@ -7,6 +7,7 @@ mod resident;
 mod scenario;
 mod stage;
 mod swapped;
+mod timed_out;
 mod world;
 
 use harness::Suite;

@@ -405,6 +405,26 @@ pub fn stop_fails() -> Scenario {
     .ending(Ends::StopFails)
 }
 
+/// A script of `held` hangs while a flag is there, and `web` needs it.
+fn hangs(name: &'static str, scripts: [&'static str; 2]) -> Scenario {
+    let tree = |text| {
+        let held = Def { scripts: scripts.map(Some), ..oneshot("held", &[], "1") };
+        vec![held, longrun("web", &["held"], text), longrun("top", &["web"], "1"), longrun("other", &[], "1")]
+    };
+    let up = "held web top other";
+    scenario(name, tree("1"), tree("2"), [up, up, "other"]).converting("held restart\n")
+}
+
+pub fn stop_hangs() -> Scenario {
+    let hang = "/bin/sh -c \"test ! -e ../../flags/hang || exec sleep 60; rm -f F\"\n";
+    hangs("a stop that runs out of time", ["/bin/sh -c \"echo >>F\"\n", hang]).ending(Ends::StopFails)
+}
+
+pub fn start_hangs() -> Scenario {
+    let hang = "/bin/sh -c \"test ! -e ../../flags/hang || exec sleep 60; echo >>F\"\n";
+    hangs("a start that runs out of time", [hang, "/bin/rm -f F\n"]).ending(Ends::StartFails)
+}
+
 pub fn smart() -> Scenario {
     let mut s = several();
     s.name = "the same by a plan of skeg's own";

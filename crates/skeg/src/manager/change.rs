@@ -117,9 +117,16 @@ fn act(call: &Call, o: &Options, command: Command, opened: Opened, selected: Set
     let outcome = match command {
         Command::Reload => session.reload(&selected, terms),
         _ if o.prune => prune(&mut session, selected, terms),
+        _ if o.towards == Towards::Down => stop(&mut session, selected, terms),
         _ => session.change(selected, terms),
     };
     Ok(ended(call, outcome.map_err(failed)?))
+}
+
+/// Stops, and no update owes these any more.
+fn stop(session: &mut Session<'_>, selected: Set, terms: Terms) -> Result<Outcome, run::RunError> {
+    session.forgive(&selected)?;
+    session.change(selected, Terms { towards: Towards::Down, ..terms })
 }
 
 /// First down what is not wanted, then up what is.
@@ -128,7 +135,7 @@ fn prune(session: &mut Session<'_>, mut selected: Set, terms: Terms) -> Result<O
     if terms.towards == Towards::Up {
         selected.invert();
     }
-    let outcome = session.change(selected.clone(), Terms { towards: Towards::Down, ..terms })?;
+    let outcome = stop(session, selected.clone(), terms)?;
     if !outcome.is_good() {
         return Ok(outcome);
     }

@@ -32,6 +32,8 @@ pub struct Found<'a> {
     pub can_say: bool,
     /// Its recorded state.
     pub state: State,
+    /// Whether an update or a restart wanted it up and ended without.
+    pub owed: bool,
     /// What its supervisor says; none for a oneshot and where nobody supervises it.
     pub status: Option<Status>,
     /// For how many seconds it has been as its supervisor says.
@@ -95,6 +97,7 @@ impl<'a> Facts<'a> {
             oneshot,
             can_say: image.file(service, b"notification-fd").is_some(),
             state: self.opened.live.states().get(index),
+            owed: self.opened.live.states().is_owed(index),
             status,
             since,
             started: self.starts.get(index).copied().flatten(),

@@ -39,7 +39,11 @@ impl<'a> Reporter<'a> {
             Note::Already(..) => 3,
             Note::Done(..) if self.times => 0,
             Note::Begin(..) | Note::Done(..) | Note::Reloaded(_) | Note::Signal(_) => 2,
-            Note::Failed(..) | Note::NotReloaded(..) | Note::Essential(_) | Note::DownFile(..) => 1,
+            Note::Failed(..)
+            | Note::NotReloaded(..)
+            | Note::Essential(_)
+            | Note::StaysDown(..)
+            | Note::DownFile(..) => 1,
         };
         if self.verbosity < least {
             return;
@@ -83,6 +87,14 @@ impl<'a> Reporter<'a> {
                 self.service(&mut line, service);
                 line.put(b": ");
                 reason(&mut line, why);
+            }
+            Note::StaysDown(service, needs) => {
+                self.service(&mut line, service);
+                line.put(b" was to be up and is down");
+                if let Some(needs) = needs {
+                    line.put(b": it needs ").put_quoted(self.image.name(needs)).put(b", which is down");
+                }
+                line.put(b" ('skeg why ").put(self.image.name(service)).put(b"')");
             }
             Note::DownFile(service, errno) => {
                 line.put(b"can't make or remove the 'down' file of ");
@@ -150,9 +162,21 @@ fn reason(line: &mut Line, why: Why) {
     };
 }
 
+/// Says what becomes of the services that were to be up and are not.
+#[inline(never)]
+pub fn owed(call: &Call, outcome: run::Outcome) {
+    if outcome.owed != 0 && call.number(b'v', 1) != 0 {
+        call.say(
+            "'skeg recover' or the next update starts what was to be up; 's6-rc -d change NAME' gives it up",
+            b"",
+        );
+    }
+}
+
 /// The exit code of a change; one that timed out is said.
 #[inline(never)]
 pub fn ended(call: &Call, outcome: run::Outcome) -> u8 {
+    owed(call, outcome);
     if outcome.timed_out {
         return call.fail(2, "timed out", b"");
     }

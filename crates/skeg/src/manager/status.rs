@@ -56,6 +56,7 @@ fn json(found: &[Found<'_>]) -> Vec<u8> {
         json.key(b"kind").string(if f.oneshot { b"oneshot" } else { b"longrun" });
         json.key(b"state").string(state(f));
         json.key(b"uncertain").boolean(f.state.uncertain);
+        json.key(b"owed").boolean(f.owed);
         if !f.oneshot {
             json.key(b"supervised").boolean(f.status.is_some());
         }
@@ -102,6 +103,7 @@ fn table(found: &[Found<'_>]) -> Vec<u8> {
 fn detail(f: &Found<'_>) -> &'static [u8] {
     match f.status {
         _ if f.state.uncertain => b"uncertain",
+        _ if f.owed => b"down, owed",
         None if !f.oneshot => b"unsupervised",
         Some(s) if f.state.is_up() && !s.is_up() && !s.wanted_up => b"failed",
         Some(s) if f.state.is_up() && !s.is_up() => b"restarting",

@@ -118,6 +118,15 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
     }
     out.extend_from_slice(line.end());
     line.clear();
+    if found.owed {
+        line.put(
+            b"  it is owed: a command that failed wanted it up; 'skeg recover' starts it, 's6-rc -d change ",
+        )
+        .put(found.name)
+        .put(b"' gives it up");
+        out.extend_from_slice(line.end());
+        line.clear();
+    }
     if let Some(status) = found.status.filter(|s| s.wait != 0 || (!s.is_up() && !s.paused)) {
         line.put(b"  its process ended last ");
         match (status.signal(), status.exit_code()) {
@@ -170,6 +179,7 @@ fn one(json: &mut Json, found: &Found<'_>) {
     json.key(b"name").string(found.name);
     json.key(b"state").string(state(found));
     json.key(b"uncertain").boolean(found.state.uncertain);
+    json.key(b"owed").boolean(found.owed);
     if let Some(status) = found.status {
         json.key(b"running").boolean(status.is_up());
         json.key(b"ready").boolean(status.is_up() && status.ready);

@@ -50,7 +50,8 @@ pub fn plan(call: &Call) -> Result<u8, u8> {
 pub fn make(call: &Call, opened: &Opened, file: &ImageFile) -> Result<Plan<'static>, u8> {
     let old = *opened.image.db();
     let rules = conversion::read(call, &old)?;
-    smart(old, file.db, run::up_set(&opened.live), &rules).map_err(|e| conversion::say(call, b"", e))
+    let (up, owed) = (run::up_set(&opened.live), run::owed_set(&opened.live));
+    smart(old, file.db, up, owed, &rules).map_err(|e| conversion::say(call, b"", e))
 }
 
 fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -> Result<(), u8> {
@@ -58,6 +59,7 @@ fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -
     let saved = Saved {
         old: Side { generation: opened.live.generation().number(), hash: plan.old.hash() },
         old_up: members(&plan.old_up),
+        owed: members(&plan.owed),
         new: plan.new.hash(),
         path: absolute(what).map_err(cant)?.as_bytes().to_vec(),
         conversion: conversion::contents(call)?.to_vec(),
@@ -136,11 +138,11 @@ fn saved_plan(call: &Call, path: &CStr) -> Result<Option<Saved>, u8> {
 fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, ImageFile, Plan<'static>), u8> {
     let moved = |why| call.fail(MOVED, "%: the plan does not fit any more; make it again", why);
     let old = *opened.image.db();
-    let up = run::up_set(&opened.live);
+    let (up, owed) = (run::up_set(&opened.live), run::owed_set(&opened.live));
     if saved.old != (Side { generation: opened.live.generation().number(), hash: old.hash() }) {
         return Err(moved(b"another image is in force than when the plan was made"));
     }
-    if saved.old_up != members(&up) {
+    if saved.old_up != members(&up) || saved.owed != members(&owed) {
         return Err(moved(b"other services are up than when the plan was made"));
     }
     let mut path: Vec<u8> = saved.path;
@@ -151,7 +153,7 @@ fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, Ima
         return Err(moved(b"the new image is another than when the plan was made"));
     }
     let rules = conversion::parse(call, b"the plan's conversion rules", saved.conversion.leak(), &old)?;
-    let plan = smart(old, file.db, up, &rules).map_err(|e| conversion::say(call, b"", e))?;
+    let plan = smart(old, file.db, up, owed, &rules).map_err(|e| conversion::say(call, b"", e))?;
     if members(&plan.stop) != saved.stop || members(&plan.start) != saved.start {
         return Err(moved(b"this skeg would do something else"));
     }

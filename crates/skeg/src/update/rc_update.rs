@@ -36,8 +36,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     file.must_fit(call)?;
     let old = *opened.image.db();
     let rules = conversion::read(call, &old)?;
-    let plan = update::reference(old, file.db, run::up_set(&opened.live), &rules)
-        .map_err(|e| conversion::say(call, b"", e))?;
+    let plan =
+        update::reference(old, file.db, run::up_set(&opened.live), run::owed_set(&opened.live), &rules)
+            .map_err(|e| conversion::say(call, b"", e))?;
     if call.has(b'n') {
         return print_dry(&plan);
     }

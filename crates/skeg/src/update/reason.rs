@@ -49,6 +49,7 @@ fn put(line: &mut Words, plan: &Plan<'_>, reason: Reason<'_>) {
             line.put(b"it restarts with ").put_quoted(name(&plan.new, other)).put(b", which starts")
         }
         Reason::Restart => line.put(b"it was up before"),
+        Reason::Owed => line.put(b"it was to be up, but a command that failed left it down"),
         Reason::NeededBy(other) => {
             let up = plan.kept.contains(other);
             line.put_quoted(name(&plan.new, other)).put(b", which ");

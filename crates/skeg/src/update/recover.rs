@@ -3,7 +3,7 @@
 
 use crate::applet::Call;
 use crate::live_words;
-use crate::manager::{Reporter, session_error};
+use crate::manager::{Reporter, owed, session_error};
 use core::ffi::CStr;
 use live::{Access, LiveError, Locked, Wait};
 use run::RunError;
@@ -38,12 +38,16 @@ fn mend(
         Recovered::UpdateUndone(o) => ("%: an update that was cut short has been undone", Some(o)),
         Recovered::UpdateDone(o) => ("%: an update that was cut short has been completed", Some(o)),
         Recovered::ChangeDone(o) => ("%: a change that was cut short has been completed", Some(o)),
+        Recovered::OwedStarted(o) => ("%: what a command that failed had left down was started", Some(o)),
     };
     let good = services.is_none_or(|o| o.is_good());
     if verbosity > 0 {
         call.say(what, live.to_bytes());
         if !good {
             call.say("warning: not all services that were up came back", b"");
+        }
+        if let Some(outcome) = services {
+            owed(call, outcome);
         }
     }
     Ok(good)

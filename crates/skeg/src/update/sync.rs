@@ -98,8 +98,11 @@ fn is_done(call: &Call, seen: &[u8; 8]) -> bool {
         Err(LiveError::ABSENT) => None,
         Err(_) => return false,
     };
-    // What was killed in the middle is to be finished.
-    if live.as_ref().is_some_and(|live| Journal::present(live.locked().sv())) {
+    // What was killed in the middle is to be finished, what was left down to be started.
+    if live
+        .as_ref()
+        .is_some_and(|live| Journal::present(live.locked().sv()) || !run::owed_set(live).is_empty())
+    {
         return false;
     }
     let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);

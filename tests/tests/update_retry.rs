@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: ISC
+//! An update, an apply or a restart that fails or runs out of time: what it wanted up and is not is said by name, is known
+//! afterwards, and comes up with the next one, or is said again. (A kill at each call of it, and then the retry:
+//! `update_kill`.)
+
+use harness::status::Status;
+use harness::tree::Scanner;
+use harness::wait::must;
+use harness::{Done, Scratch, Suite};
+
+/// Two images. `net` is a oneshot whose `up` and `down` fail while `flags/up` or `flags/down` has the text `fail`, and hang
+/// while it has `hang`; `web` needs it, `other` needs nothing.
+struct World {
+    scratch: Scratch,
+    _scanner: Scanner,
+}
+
+impl World {
+    fn new() -> Self {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        for (tree, text) in [("a", "1"), ("b", "2")] {
+            for (name, needs) in [("web", "net"), ("other", ""), ("log", "web")] {
+                scratch.file(format!("{tree}/{name}/type"), "longrun\n");
+                scratch.file(format!("{tree}/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+                if !needs.is_empty() {
+                    scratch.file(format!("{tree}/{name}/dependencies.d/{needs}"), "");
+                }
+            }
+            scratch.file(format!("{tree}/net/type"), "oneshot\n");
+            for which in ["up", "down"] {
+                let script = format!(
+                    "/bin/sh -c \": {text}; read -r x <../../flags/{which}; case $x in fail) exit 1;; hang) exec sleep 1000;; esac\"\n"
+                );
+                scratch.file(format!("{tree}/net/{which}"), script);
+            }
+            scratch.run(&skeg, "s6-rc-compile", &[&format!("{tree}.img"), tree]).expect(0);
+        }
+        scratch.file("conversion", "net restart\n");
+        scratch.file("flags/up", "ok\n");
+        scratch.file("flags/down", "ok\n");
+        let scanner = Scanner::start(&scratch, &skeg);
+        let world = Self { scratch, _scanner: scanner };
+        world.run("s6-rc-init", &["-c", &world.text("a.img"), &world.text("scan")]).expect(0);
+        world.run("s6-rc", &["-u", "change", "log", "other"]).expect(0);
+        world
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.scratch.text(name)
+    }
+
+    fn run(&self, applet: &str, words: &[&str]) -> Done {
+        self.scratch.run(&Suite::skeg(), applet, &[&["-l", &self.text("live")], words].concat())
+    }
+
+    /// What `net` does from now on, up or down.
+    fn behave(&self, which: &str, how: &str) {
+        self.scratch.file(format!("flags/{which}"), format!("{how}\n"));
+    }
+
+    /// The update by the reference's rules, with a restart of `net`.
+    fn update(&self, options: &[&str]) -> Done {
+        let (rules, image) = (self.text("conversion"), self.text("b.img"));
+        self.run("s6-rc-update", &[options, &["-f", &rules, &image]].concat())
+    }
+
+    /// The same update again, without the rules, which are for the old image.
+    fn again(&self, options: &[&str]) -> Done {
+        self.run("s6-rc-update", &[options, &[&self.text("b.img")]].concat())
+    }
+
+    fn up(&self) -> Vec<String> {
+        let listed = self.run("s6-rc", &["-a", "list"]).expect(0).lines();
+        listed.into_iter().filter(|name| !name.starts_with("s6rc-")).collect()
+    }
+
+    fn is_new(&self) -> bool {
+        std::fs::read(self.scratch.at("live/image")).ok() == std::fs::read(self.scratch.at("b.img")).ok()
+    }
+
+    /// Fails the test unless all is up, and its processes run.
+    #[track_caller]
+    fn must_be_complete(&self) {
+        assert_eq!(self.up(), ["log", "net", "other", "web"]);
+        for name in ["log", "web", "other"] {
+            must("a process", || Status::read(&self.scratch.at("scan").join(name)).is_some_and(|s| s.up()));
+        }
+    }
+}
+
+/// What is said of services that stay down, sorted.
+fn down(done: &Done) -> Vec<&str> {
+    let lines = done.err.lines().filter(|line| line.contains(" was to be up and is down"));
+    let names = lines.map(|line| line.split_once("service ").unwrap().1.split(' ').next().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names
+}
+
+const HINT: &str =
+    "'skeg recover' or the next update starts what was to be up; 's6-rc -d change NAME' gives it up\n";
+
+#[test]
+fn a_stop_that_hangs_leaves_names_and_the_update_again_brings_all_back() {
+    let world = World::new();
+    world.behave("down", "hang");
+    let done = world.update(&["-t", "2000"]).expect(10);
+    assert_eq!(down(&done), ["log", "web"], "{}", done.err);
+    assert!(done.err.contains("service web was to be up and is down ('skeg why web')\n"), "{}", done.err);
+    assert!(
+        done.err
+            .contains("service log was to be up and is down: it needs web, which is down ('skeg why log')\n")
+    );
+    assert!(done.err.contains(HINT), "{}", done.err);
+    assert!(!world.is_new());
+    // The same again: it has nothing more to stop but `net`, and still says who is down.
+    assert_eq!(down(&world.update(&["-t", "2000"]).expect(10)), ["log", "web"]);
+    world.behave("down", "ok");
+    assert_eq!(down(&world.update(&[]).expect(0)), [] as [&str; 0]);
+    assert!(world.is_new());
+    world.must_be_complete();
+}
+
+#[test]
+fn a_stop_that_fails_leaves_what_recover_starts() {
+    let world = World::new();
+    world.behave("down", "fail");
+    assert_eq!(down(&world.update(&[]).expect(9)), ["log", "web"]);
+    assert_eq!(world.up(), ["net", "other"]);
+    let why = world.run("why", &["web"]).expect(0).out;
+    assert!(why.contains("it is owed: ") && why.contains("'s6-rc -d change web' gives it up"), "{why}");
+    let status = world.run("status", &["web"]).expect(1).out;
+    assert!(status.contains("down, owed"), "{status}");
+    let said = world.run("recover", &[]).expect(0).err;
+    assert!(said.contains("what a command that failed had left down was started"), "{said}");
+    world.must_be_complete();
+    assert_eq!(world.run("recover", &[]).expect(0).err, "");
+}
+
+#[test]
+fn a_start_that_fails_or_hangs_is_tried_again_by_each_update_until_it_succeeds() {
+    let world = World::new();
+    world.behave("up", "hang");
+    let done = world.update(&["-t", "2000"]).expect(2);
+    assert_eq!(down(&done), ["log", "net", "web"], "{}", done.err);
+    assert!(done.err.contains("web was to be up and is down: it needs net, which is down"), "{}", done.err);
+    assert!(world.is_new());
+    assert_eq!(down(&world.again(&["-t", "2000"]).expect(2)), ["log", "net", "web"]);
+    world.behave("up", "fail");
+    let done = world.again(&[]).expect(1);
+    assert_eq!(down(&done), ["log", "net", "web"]);
+    assert!(done.err.contains("can't start service net"), "{}", done.err);
+    let done = world.run("recover", &[]).expect(1);
+    assert_eq!(down(&done), ["log", "net", "web"]);
+    assert!(done.err.contains(HINT), "{}", done.err);
+    world.behave("up", "ok");
+    world.again(&[]).expect(0);
+    world.must_be_complete();
+}
+
+#[test]
+fn a_plan_shows_what_is_owed_and_apply_starts_it() {
+    let world = World::new();
+    world.behave("up", "fail");
+    assert_eq!(down(&world.run("apply", &[&world.text("b.img")]).expect(1)), ["log", "net", "web"]);
+    let plan = world.run("plan", &[&world.text("b.img")]).expect(0).out;
+    let why = "it was to be up, but a command that failed left it down";
+    let wanted = ["net", "web", "log"].map(|name| format!("start    {name}: {why}\n"));
+    assert_eq!(plan, wanted.concat());
+    world.run("plan", &["-o", &world.text("saved"), &world.text("b.img")]).expect(0);
+    world.behave("up", "ok");
+    world.run("apply", &[&world.text("saved")]).expect(0);
+    world.must_be_complete();
+    world.run("apply", &[&world.text("saved")]).expect(7);
+}
+
+#[test]
+fn what_is_stopped_by_name_or_pruned_is_owed_no_more() {
+    let stops: [&[&str]; 3] = [&["-d", "change", "web"], &["stop", "web"], &["-pu", "change", "other"]];
+    for words in stops {
+        let world = World::new();
+        world.behave("down", "fail");
+        world.update(&[]).expect(9);
+        // The prune stops `net`, too.
+        world.behave("down", "ok");
+        world.run("s6-rc", words).expect(0);
+        let done = world.again(&[]).expect(0);
+        assert_eq!((down(&done), world.is_new()), (vec![], true));
+        let up: &[&str] = if words.contains(&"-pu") { &["other"] } else { &["net", "other"] };
+        assert_eq!(world.up(), up, "{words:?}");
+        assert_eq!(world.run("recover", &[]).expect(0).err, "");
+    }
+}
+
+#[test]
+fn a_start_by_hand_settles_it_and_one_that_fails_does_not() {
+    let world = World::new();
+    world.behave("up", "fail");
+    world.update(&[]).expect(1);
+    world.run("s6-rc", &["-u", "change", "web"]).expect(1);
+    assert_eq!(down(&world.run("recover", &[]).expect(1)), ["log", "net", "web"]);
+    world.behave("up", "ok");
+    world.run("s6-rc", &["-u", "change", "web"]).expect(0);
+    assert_eq!(world.up(), ["net", "other", "web"]);
+    world.run("s6-rc", &["-d", "change", "log"]).expect(0);
+    assert_eq!(world.run("recover", &[]).expect(0).err, "");
+    assert_eq!(world.up(), ["net", "other", "web"]);
+}
+
+#[test]
+fn a_longrun_that_is_not_ready_in_time_comes_up_later() {
+    let world = World::new();
+    let ready = "#!/bin/sh\nread -r x <../../flags/ready\n[ $x = no ] || echo >&3\nexec sleep 1000\n";
+    world.scratch.file("b/other/run", ready);
+    world.scratch.file("b/other/notification-fd", "3\n");
+    world.scratch.file("flags/ready", "no\n");
+    world.scratch.run(&Suite::skeg(), "s6-rc-compile", &["b2.img", "b"]).expect(0);
+    std::fs::rename(world.scratch.at("b2.img"), world.scratch.at("b.img")).unwrap();
+    let done = world.run("apply", &["-t", "2000", &world.text("b.img")]).expect(2);
+    assert_eq!(down(&done), ["other"], "{}", done.err);
+    let done = world.run("apply", &["-t", "2000", &world.text("b.img")]).expect(2);
+    assert_eq!(down(&done), ["other"], "{}", done.err);
+    world.behave("ready", "yes");
+    // It has a process that will never say so: only a new one does.
+    world.run("s6-rc", &["-d", "change", "other"]).expect(0);
+    world.run("s6-rc", &["-u", "change", "other"]).expect(0);
+    world.run("apply", &[&world.text("b.img")]).expect(0);
+    world.must_be_complete();
+}
+
+#[test]
+fn a_restart_that_runs_out_of_time_is_gone_on_with() {
+    let world = World::new();
+    world.behave("up", "hang");
+    let done = world.run("restart", &["-t", "2000", "net"]).expect(2);
+    assert_eq!(down(&done), ["log", "net", "web"], "{}", done.err);
+    world.behave("up", "fail");
+    assert_eq!(down(&world.run("restart", &["net"]).expect(1)), ["log", "net", "web"]);
+    world.behave("up", "ok");
+    world.run("restart", &["net"]).expect(0);
+    world.must_be_complete();
+}
+
+#[test]
+fn an_edit_of_bundles_starts_nothing_and_forgets_nothing() {
+    let world = World::new();
+    world.behave("up", "fail");
+    world.update(&[]).expect(1);
+    world.behave("up", "ok");
+    world.run("s6-rc-bundle", &["add", "mine", "other"]).expect(0);
+    assert_eq!(world.up(), ["other"]);
+    world.run("recover", &[]).expect(0);
+    world.must_be_complete();
+}
+
+#[test]
+fn a_renamed_service_is_owed_under_its_new_name_and_one_that_has_gone_is_not() {
+    let world = World::new();
+    world.behave("down", "fail");
+    world.update(&[]).expect(9);
+    for (from, to) in [("log", "logger"), ("web", "site")] {
+        std::fs::rename(world.scratch.at(format!("b/{from}")), world.scratch.at(format!("b/{to}"))).unwrap();
+    }
+    std::fs::remove_file(world.scratch.at("b/logger/dependencies.d/web")).unwrap();
+    world.scratch.run(&Suite::skeg(), "s6-rc-compile", &["c.img", "b"]).expect(0);
+    let rules = world.scratch.file("rules", "log -> logger\n").display().to_string();
+    world.run("s6-rc-update", &["-f", &rules, &world.text("c.img")]).expect(0);
+    assert_eq!(world.up(), ["logger", "net", "other"]);
+}
