@@ -324,3 +324,44 @@ fn a_live_directory_on_a_read_only_file_system_is_refused() {
     assert!(refused(&done), "{done:?}");
     assert!(done.err.contains("read-only"), "{}", done.err);
 }
+
+/// Writes until nothing more goes in; the file's removal makes room again.
+fn fill(at: &std::path::Path) -> std::path::PathBuf {
+    use std::io::Write;
+    let path = at.join("filler");
+    let mut file = std::fs::File::create(&path).expect("a file");
+    for block in [4096, 1] {
+        while file.write_all(&vec![0; block]).is_ok() {}
+    }
+    path
+}
+
+#[test]
+fn a_status_that_could_not_be_written_is_written_once_there_is_room() {
+    let scratch = Scratch::new();
+    let Some(mount) = Mount::new(&scratch, 512) else { return println!("left out: no mounts here") };
+    for (name, again) in [("a", false), ("b", true)] {
+        scratch.file(format!("small/scan{name}/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+        let mut scanner =
+            Scanner::start_with(&scratch, &Suite::skeg(), &format!("small/scan{name}"), &[], |_| ());
+        let service = scanner.service(name);
+        let was = service.must("up", |s| s.up());
+        let filler = fill(&mount.0);
+        service.control(b"d");
+        must("its process is gone", || !harness::process::alive(was.pid));
+        must("the command is read", || service.has_read_all());
+        if again {
+            // Another supervisor has it to write, too.
+            let supervisor = scanner.supervisor().expect("a supervisor");
+            harness::process::kill(supervisor, rustix::process::Signal::KILL);
+            must("another one", || scanner.supervisor().is_some_and(|pid| pid != supervisor));
+        }
+        assert_eq!(service.status().map(|s| s.pid), Some(was.pid), "the file system is not full");
+        std::fs::remove_file(filler).expect("room");
+        let now = service.must("down", |s| s.down() && !s.want_up);
+        assert_eq!(now.pid, 0);
+        scanner.stop(rustix::process::Signal::TERM);
+        let said = scratch.read(format!("small/scan{name}.log"));
+        assert!(said.matches("can't write supervise/status").count() <= 3, "{said}");
+    }
+}

@@ -21,6 +21,9 @@ use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 
 /// The catch-all logger: it reads what the scanner itself and all services without a logger say.
 pub const CATCH_ALL: &[u8] = b"s6-svscan-log";
+/// Between two attempts to write status files that could not be written, in ms: the first pause, which doubles, and the longest.
+/// What is full may be full for days, and what waits for a status waits at most so long once it is not.
+const REWRITE: (u32, u32) = (250, 16_000);
 /// Events of one wait.
 const BATCH: usize = 32;
 
@@ -63,6 +66,9 @@ pub struct Supervisor {
     pub(crate) scan_failed: bool,
     /// Nothing is due before this.
     earliest: Option<Tick>,
+    /// When status files that could not be written are tried again; none where all are as they should be.
+    rewrite: Option<Tick>,
+    rewrite_pause: u32,
     pub(crate) told: Ending,
 }
 
@@ -101,6 +107,8 @@ impl Supervisor {
             keeper: parts.keeper,
             rescan: parts.rescan,
             earliest: None,
+            rewrite: None,
+            rewrite_pause: 0,
             scan_failed: false,
             told: Ending::No,
         })
@@ -203,8 +211,16 @@ impl Supervisor {
             return;
         }
         self.earliest = None;
+        let rewrites = self.rewrite.is_some_and(|at| is_past(at, now));
+        if rewrites {
+            self.rewrite = None;
+        }
+        self.due(self.rewrite.unwrap_or(0));
         for index in self.table.indices() {
             let Some(slot) = self.table.slot(index) else { continue };
+            if rewrites && slot.phase() == Phase::Live && slot.core().write_status {
+                self.settle(index, slot);
+            }
             let deadline = match slot.phase() {
                 Phase::Free | Phase::Setup => continue,
                 Phase::Live | Phase::Resting => slot.core().deadline,
@@ -219,6 +235,9 @@ impl Supervisor {
             } else {
                 self.event(index, Event::Timeout);
             }
+        }
+        if self.rewrite.is_none() {
+            self.rewrite_pause = 0;
         }
     }
 
@@ -287,6 +306,7 @@ impl Supervisor {
     pub(crate) fn settle(&mut self, index: u16, slot: &'static Slot) {
         /// More than any decision leaves to do.
         const STEPS: usize = 16;
+        let mut is_stale = false;
         for _ in 0..STEPS {
             let mut core = slot.core();
             if core.write_tally {
@@ -295,8 +315,12 @@ impl Supervisor {
                 slot.commit(&core);
             } else if core.intent != Intent::None {
                 self.carry_out(index, slot, core);
-            } else if core.write_status {
-                self.write_status(index, &core);
+            } else if core.write_status && !is_stale {
+                is_stale = !self.write_status(index, &core);
+                if is_stale {
+                    // It stays to be written: by the next event, the next supervisor, or when its time has come.
+                    continue;
+                }
                 core.write_status = false;
                 // A status from before the first start says "paused" once, as s6 does.
                 core.paused &= core.state != State::Down;
@@ -323,11 +347,20 @@ impl Supervisor {
         }
     }
 
-    fn write_status(&self, index: u16, core: &crate::machine::Core) {
-        let Some(dir) = self.fd(index, DIR) else { return };
-        if let Err(e) = files::write_status(dir, &core.status()) {
+    /// Whether it is written; else it is said, once for all until it can be, and tried again later.
+    fn write_status(&mut self, index: u16, core: &crate::machine::Core) -> bool {
+        let Some(dir) = self.fd(index, DIR) else { return true };
+        let Err(e) = files::write_status(dir, &core.status()) else { return true };
+        if self.rewrite_pause == 0 {
             self.note(index, What::WriteStatus, Some(e));
         }
+        if self.rewrite.is_none() {
+            self.rewrite_pause = (self.rewrite_pause * 2).clamp(REWRITE.0, REWRITE.1);
+            let at = after(tick(), self.rewrite_pause);
+            self.rewrite = Some(at);
+            self.due(at);
+        }
+        false
     }
 
     fn tell(&self, index: u16, events: &[u8; 4]) {
