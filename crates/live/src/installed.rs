@@ -117,9 +117,15 @@ impl Store {
         let same = old.as_ref().is_some_and(|old| old.as_c() == name.as_c());
         // The same image is worth writing where it is damaged, or with another signature behind it.
         if same && self.is(&name, &|have| have == bytes)? {
+            // Perhaps by an install that was killed right behind the switch.
+            self.sync()?;
+            if trial.is_none() {
+                self.end_trial()?;
+            }
             return Ok(false);
         }
-        let mut proven = old.filter(|_| !same && fs::access(&self.dir, c"trial", 0).is_err());
+        let on_trial = self.trial(&mut [0])?.is_some();
+        let mut proven = old.filter(|_| !same && !on_trial);
         if let Some(old) = &proven
             && !self.is(old, boots)?
         {
