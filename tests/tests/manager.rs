@@ -232,7 +232,7 @@ fn why_names_the_cause() {
     });
     tree.run("s6-rc", &["start", "web"]).expect(1);
     let text = tree.run("why", &["web"]).expect(0).out;
-    assert!(text.contains("needs disk: down") && text.contains("failed with 3"), "{text}");
+    assert!(text.contains("needs disk: down") && text.contains("failed with exit code 3"), "{text}");
     let answer = tree.run("why", &["--json", "web"]).expect(0).out;
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
     assert_eq!(answer["causes"][0]["name"], "disk");
@@ -241,6 +241,39 @@ fn why_names_the_cause() {
     tree.run("s6-rc", &["start", "plain"]).expect(0);
     let text = tree.run("why", &["plain"]).expect(0).out;
     assert!(text.starts_with("plain: up") && !text.contains("ready"), "{text}");
+}
+
+#[test]
+fn why_tells_what_hinders_a_longrun() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        s.file("src/lost/type", "longrun\n");
+        s.file("src/lost/run", "#! /bin/nothing -e\nexec sleep 1000\n");
+        longrun(s, "once", "exit 0", &[]);
+        s.file("src/once/finish", "#!/bin/sh\nexit 125\n");
+        oneshot(s, "absent", "/bin/nothing", &[]);
+    });
+    // It has no way to come up; what is told of it is true at any time.
+    tree.run("s6-rc", &["-t", "200", "start", "lost"]).expect(2);
+    let text = tree.run("why", &["lost"]).expect(0).out;
+    assert!(text.contains("its run can't be started: there is no program /bin/nothing"), "{text}");
+    assert!(!text.contains("exit code") && !text.contains("nobody has tried"), "{text}");
+    tree.run("s6-rc", &["start", "once"]);
+    tree.scanner.service("once").must("over", |s| s.pid == 0 && !s.want_up);
+    let text = tree.run("why", &["once"]).expect(0).out;
+    assert!(text.contains("has ended and is not started again\n"), "{text}");
+    assert!(
+        text.contains("with exit code 0\n") && text.contains("'skeg restart once' starts it\n"),
+        "{text}"
+    );
+    assert!(tree.run("status", &["once"]).out.contains(" failed "));
+    tree.run("s6-rc", &["start", "absent"]).expect(1);
+    let text = tree.run("why", &["absent"]).expect(0).out;
+    assert!(text.contains("failed: its script can't be started; after"), "{text}");
+    // A name that nobody has, in every command that takes one.
+    for (applet, words) in [("why", &["onec"][..]), ("status", &["onec"]), ("s6-rc", &["start", "onec"])] {
+        let said = tree.run(applet, words).expect(3).err;
+        assert!(said.contains("no service or bundle is named 'onec' (did you mean 'once'?)"), "{said}");
+    }
 }
 
 #[test]

@@ -107,6 +107,8 @@ pub enum Sent {
 
 /// The directory of a service's supervisor.
 pub const SUPERVISE: &CStr = c"supervise";
+/// The deaths of a service, 16 bytes each.
+pub const DEATH_TALLY: &[u8] = b"supervise/death_tally";
 /// The directory of a scanner.
 pub const SVSCAN: &CStr = c".s6-svscan";
 

@@ -10,6 +10,7 @@ use crate::compile::Place;
 use crate::db_query::{map, refuse_image};
 use crate::manager::{Opened, open};
 use crate::update;
+use crate::words;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{Db, Flags, NewBundle, Target};
@@ -30,7 +31,6 @@ pub static APPLETS: &[Applet] = &[
 /// The name exists already; the services differ.
 const EXISTS: u8 = 1;
 /// No such name.
-const UNKNOWN: u8 = 3;
 /// A name of the wrong type.
 const WRONG_TYPE: u8 = 5;
 
@@ -146,8 +146,7 @@ fn edited(call: &Call, edit: &Edit, db: &Db<'_>) -> Result<Vec<u8>, u8> {
         may_change(call, db, name, true, force)?;
         let mut marks = alloc::vec![false; db.len()];
         for one in contents {
-            let target =
-                db.lookup(one).ok_or_else(|| call.fail(UNKNOWN, "no service or bundle is named '%'", one))?;
+            let target = db.lookup(one).ok_or_else(|| words::unknown(call, db, one))?;
             for id in db.atomics(target) {
                 if let Some(mark) = marks.get_mut(id.index()) {
                     *mark = true;
@@ -188,7 +187,7 @@ fn may_change(call: &Call, db: &Db<'_>, name: &[u8], add: bool, force: bool) -> 
             return Err(call.misused("'%': such names are reserved", name));
         }
         None if add || force => return Ok(()),
-        None => (UNKNOWN, "'%': there is no such bundle"),
+        None => (words::UNKNOWN, "'%': there is no such bundle"),
     };
     Err(call.fail(code, what, name))
 }

@@ -20,7 +20,6 @@ pub static APPLETS: &[Applet] = &[Applet {
 }];
 
 /// No such name.
-const UNKNOWN: u8 = 3;
 /// The image is not valid.
 const INVALID: u8 = 4;
 /// A name of the wrong type.
@@ -200,19 +199,7 @@ impl Asked<'_> {
             Some(Target::Service(id)) => self.believe(id)?,
             Some(Target::Bundle(_)) | None => self.make_sure()?,
         }
-        found.ok_or_else(|| {
-            let services = self.db.services().map(|id| self.db.name(id));
-            let all = services.chain(self.db.bundles().map(|id| self.db.bundle_name(id)));
-            let near = text::near::nearest(name.to_bytes(), all);
-            let (call, name) = (self.call, name.to_bytes());
-            match near {
-                None => call.say("no service or bundle is named '%'", name),
-                Some(near) => {
-                    call.say_two("no service or bundle is named '%' (did you mean '%'?)", name, near);
-                }
-            }
-            UNKNOWN
-        })
+        found.ok_or_else(|| words::unknown(self.call, &self.db, name.to_bytes()))
     }
 
     fn first(&self) -> &'static CStr {

@@ -25,6 +25,21 @@ pub fn failed(name: &[u8], template: &str, argument: &[u8], errno: Errno) {
     let _ = sys::fs::write_all(sys::stderr(), line.end());
 }
 
+/// The exit code of a name that nobody has.
+pub const UNKNOWN: u8 = 3;
+
+/// Says that nobody has this name, and which one was perhaps meant; gives the exit code.
+#[inline(never)]
+pub fn unknown(call: &Call, db: &db::Db<'_>, name: &[u8]) -> u8 {
+    let services = db.services().map(|id| db.name(id));
+    let all = services.chain(db.bundles().map(|id| db.bundle_name(id)));
+    match text::near::nearest(name, all) {
+        None => call.say("no service or bundle is named '%'", name),
+        Some(near) => call.say_two("no service or bundle is named '%' (did you mean '%'?)", name, near),
+    }
+    UNKNOWN
+}
+
 /// Writes to standard output; else the exit code, without a word.
 #[inline(never)]
 pub fn output(bytes: &[u8]) -> Result<(), u8> {

@@ -91,7 +91,7 @@ fn select(call: &Call, o: &Options, command: Command, opened: &Opened, names: St
         let known =
             if starts { image.select(name, &mut selected) } else { image.select_all(name, &mut selected) };
         if !known {
-            return Err(call.fail(3, "no service or bundle has the name '%'", name));
+            return Err(words::unknown(call, image.db(), name));
         }
     }
     if call.has(b'a') {

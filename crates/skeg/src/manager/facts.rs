@@ -36,12 +36,21 @@ pub struct Found<'a> {
     pub owed: bool,
     /// What its supervisor says; none for a oneshot and where nobody supervises it.
     pub status: Option<Status>,
+    /// Whether its process has ended once since it is supervised.
+    pub has_ended: bool,
     /// For how many seconds it has been as its supervisor says.
     pub since: u64,
     /// Its last start, if that succeeded.
     pub started: Option<Past>,
     /// Its last transition.
     pub last: Option<Past>,
+}
+
+impl Found<'_> {
+    /// Whether it was brought up, has ended, and is not to be started again.
+    pub fn is_given_up(&self) -> bool {
+        self.state.is_up() && self.status.is_some_and(|s| !s.is_up() && !s.wanted_up)
+    }
 }
 
 /// What is known of all services.
@@ -88,6 +97,8 @@ impl<'a> Facts<'a> {
         let (image, index) = (&self.opened.image, usize::from(service));
         let oneshot = image.is_oneshot(service);
         let status = if oneshot { None } else { self.status(service) };
+        let has_ended =
+            status.is_some_and(|s| s.wait != 0 || !s.is_up() && !s.paused && self.has_died(service));
         let since = status.map_or(0, |s| {
             let stamp = u64::try_from(s.stamp.wall().seconds).unwrap_or(0);
             self.now.saturating_sub(stamp)
@@ -99,6 +110,7 @@ impl<'a> Facts<'a> {
             state: self.opened.live.states().get(index),
             owed: self.opened.live.states().is_owed(index),
             status,
+            has_ended,
             since,
             started: self.starts.get(index).copied().flatten(),
             last: self.last.get(index).copied().flatten(),
@@ -114,5 +126,28 @@ impl<'a> Facts<'a> {
             return None;
         }
         Status::read(&directory).ok()
+    }
+
+    /// Whether its supervisor has a death on record. A status alone does not tell an exit with 0 from a process that never was.
+    fn has_died(&self, service: u16) -> bool {
+        let generation = self.opened.live.generation();
+        let Ok(path) = generation.service_path(self.opened.image.name(service), live::tree::DEATH_TALLY)
+        else {
+            return false;
+        };
+        fs::stat(generation.dir(), &path).is_ok_and(|stat| stat.st_size != 0)
+    }
+
+    /// The interpreter of a longrun's `run`, if that is why it is not up: nobody finds it.
+    pub fn missing_interpreter(&self, found: &Found<'_>) -> Option<Vec<u8>> {
+        let status = found.status.filter(|s| s.wanted_up && !s.is_up())?;
+        let generation = self.opened.live.generation();
+        let path = generation.service_path(found.name, b"run").ok().filter(|_| status.pid == 0)?;
+        let mut head = [0; 256];
+        let length = fs::read_full(&fs::open_read(generation.dir(), &path).ok()?, &mut head).ok()?;
+        let line = head.get(..length)?.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
+        let program = line.trim_ascii_start().split(u8::is_ascii_whitespace).next()?;
+        let path = sys::CBuf::<256>::from_pieces(&[program]).ok()?;
+        fs::stat(sys::CWD, &path).is_err().then(|| program.to_vec())
     }
 }

@@ -19,7 +19,7 @@ pub fn select(call: &Call, opened: &Opened) -> Result<Set, u8> {
     let mut selected = Set::new(opened.image.db().len());
     for name in call.operands() {
         if !opened.image.select_all(name.to_bytes(), &mut selected) {
-            return Err(call.fail(3, "no service or bundle has the name '%'", name.to_bytes()));
+            return Err(words::unknown(call, opened.image.db(), name.to_bytes()));
         }
     }
     Ok(selected)
@@ -105,7 +105,7 @@ fn detail(f: &Found<'_>) -> &'static [u8] {
         _ if f.state.uncertain => b"uncertain",
         _ if f.owed => b"down, owed",
         None if !f.oneshot => b"unsupervised",
-        Some(s) if f.state.is_up() && !s.is_up() && !s.wanted_up => b"failed",
+        _ if f.is_given_up() => b"failed",
         Some(s) if f.state.is_up() && !s.is_up() => b"restarting",
         Some(s) if f.state.is_up() && s.ready => b"up, ready",
         Some(s) if !f.state.is_up() && s.is_up() => b"down, but runs",

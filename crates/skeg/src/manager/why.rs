@@ -9,7 +9,7 @@ use crate::applet::Call;
 use crate::words;
 use alloc::vec::Vec;
 use engine::{Graph, Set, Towards};
-use live::{Access, Outcome, Wait};
+use live::{Access, Outcome, Phase, Wait};
 use text::Line;
 
 pub const OPTIONS: &str = "1 l=livedir -j/json";
@@ -22,7 +22,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         Some(db::Target::Bundle(_)) => {
             return Err(call.fail(3, "'%' is a bundle: 'skeg status %' lists it", name));
         }
-        None => return Err(call.fail(3, "no service has the name '%'", name)),
+        None => return Err(words::unknown(call, opened.image.db(), name)),
     };
     let service = id.index() as u16;
     let facts = Facts::read(&opened);
@@ -79,6 +79,11 @@ fn prose(opened: &Opened, facts: &Facts<'_>, service: u16, causes: &[u16], depen
     let mut out = Vec::new();
     let found = facts.of(service);
     describe(&mut out, facts, &found, b"");
+    if found.is_given_up() {
+        let mut line = Line::new();
+        line.put(b"  'skeg restart ").put(found.name).put(b"' starts it");
+        out.extend_from_slice(line.end());
+    }
     for cause in causes {
         describe(&mut out, facts, &facts.of(*cause), b"needs ");
     }
@@ -111,6 +116,9 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         Some(status) if status.wanted_up => {
             line.put(b", its supervisor starts it again and again");
         }
+        Some(_) if found.is_given_up() => {
+            line.put(b", but it has ended and is not started again");
+        }
         None if !found.oneshot => {
             line.put(b", nobody supervises it");
         }
@@ -127,7 +135,7 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         out.extend_from_slice(line.end());
         line.clear();
     }
-    if let Some(status) = found.status.filter(|s| s.wait != 0 || (!s.is_up() && !s.paused)) {
+    if let Some(status) = found.status.filter(|_| found.has_ended) {
         line.put(b"  its process ended last ");
         match (status.signal(), status.exit_code()) {
             (Some(signal), _) => line.put(b"by SIG").put(sys::signal::name(signal)),
@@ -136,21 +144,28 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         out.extend_from_slice(line.end());
         line.clear();
     }
-    if let Some(past) = found.last {
-        transition(&mut line, facts.now, past);
+    if let Some(program) = facts.missing_interpreter(found) {
+        line.put(b"  its run can't be started: there is no program ").put_quoted(&program);
         out.extend_from_slice(line.end());
-    } else if !found.state.is_up() {
+        line.clear();
+    }
+    if let Some(past) = found.last {
+        transition(&mut line, facts.now, past, found.oneshot);
+        out.extend_from_slice(line.end());
+    } else if found.state.phase == Phase::Down {
         out.extend_from_slice(b"  nobody has tried to start it\n");
     }
 }
 
-fn transition(line: &mut Line, now: u64, past: Past) {
+fn transition(line: &mut Line, now: u64, past: Past, oneshot: bool) {
     line.put(b"  its last ").put(if past.up { b"start" } else { b"stop" }).put(b", ");
     span(line, now.saturating_sub(past.when));
     line.put(b" ago, ");
     match past.outcome {
         Outcome::Done => line.put(b"succeeded after "),
-        Outcome::Failed(code) => line.put(b"failed with ").num(u64::from(code)).put(b" after "),
+        Outcome::Failed(127) if oneshot => line.put(b"failed: its script can't be started; after "),
+        Outcome::Failed(125) if !oneshot => line.put(b"failed: its finish exited 125, for good; after "),
+        Outcome::Failed(code) => line.put(b"failed with exit code ").num(u64::from(code)).put(b" after "),
         Outcome::TimedOut => line.put(b"timed out after "),
         Outcome::Cut => line.put(b"was interrupted after "),
     };
