@@ -253,10 +253,11 @@ fn why_tells_what_hinders_a_longrun() {
         oneshot(s, "absent", "/bin/nothing", &[]);
     });
     // It has no way to come up; what is told of it is true at any time.
-    tree.run("s6-rc", &["-t", "200", "start", "lost"]).expect(2);
+    let said = tree.run("s6-rc", &["-t", "200", "start", "lost"]).expect(2).err;
+    assert!(said.contains("can't start service lost (after ") && said.contains("): timed out\n"), "{said}");
     let text = tree.run("why", &["lost"]).expect(0).out;
     assert!(text.contains("its run can't be started: there is no program /bin/nothing"), "{text}");
-    assert!(!text.contains("exit code") && !text.contains("nobody has tried"), "{text}");
+    assert!(!text.contains("exit code") && text.contains("ago, timed out after "), "{text}");
     tree.run("s6-rc", &["start", "once"]);
     tree.scanner.service("once").must("over", |s| s.pid == 0 && !s.want_up);
     let text = tree.run("why", &["once"]).expect(0).out;

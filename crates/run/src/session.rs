@@ -164,6 +164,7 @@ impl<'a> Session<'a> {
             }
             if terms.is_over() {
                 outcome.timed_out = true;
+                self.tell_unfinished(terms.towards);
                 break;
             }
             self.wait(&mut change, &terms, &mut outcome)?;
@@ -193,6 +194,14 @@ impl<'a> Session<'a> {
             }
         }
         self.leaving.clear();
+    }
+
+    /// Names what the time was not enough for. It is left to its supervisor, or to the runner.
+    fn tell_unfinished(&mut self, towards: Towards) {
+        let watches = (0..).zip(&self.watches).filter_map(|(at, w)| Some((at, w.as_ref()?.began)));
+        for (service, began) in watches.chain(self.running.iter().map(|r| (r.service, r.began))) {
+            (self.note)(Note::Failed(service, towards, millis_since(began), Why::TimedOut));
+        }
     }
 
     /// Forgets what is still under way; the descriptors are closed, the listeners taken away.
@@ -350,7 +359,7 @@ impl<'a> Session<'a> {
         began: u64,
         how: Result<(), Why>,
     ) {
-        let took = monotonic_nanos().saturating_sub(began) / 1_000_000;
+        let took = millis_since(began);
         match how {
             Ok(()) => {
                 (self.note)(Note::Done(service, towards, took));
@@ -571,6 +580,10 @@ impl<'a> Session<'a> {
         }
         Ok(())
     }
+}
+
+fn millis_since(began: u64) -> u64 {
+    monotonic_nanos().saturating_sub(began) / 1_000_000
 }
 
 /// Lets a write to a pipe that nobody reads fail instead of killing the process.
