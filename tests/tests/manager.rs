@@ -2,7 +2,7 @@
 //! The manager beyond the recorded cases: no fork, locks that explain, what a death in the middle leaves, timeouts, signals.
 
 use harness::process::{LONG, kill};
-use harness::wait::must;
+use harness::wait::{PATIENCE, must};
 use harness::{Done, Scanner, Scratch, Suite};
 use rustix::process::Signal;
 
@@ -202,6 +202,36 @@ fn a_oneshot_that_takes_too_long_has_failed_and_is_ended() {
     };
     must("the script has been ended", || !running());
     assert_eq!(tree.state("long")["state"], "down");
+}
+
+/// The supervisor is stopped, so it reads neither the `u` nor, after the timeout, the `d`: a next command would take the event of
+/// that `u` for the answer to its own.
+#[test]
+fn a_start_given_up_before_its_supervisor_read_it_is_waited_for() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        longrun(s, "never", "exec sleep 1000", &[]);
+        s.file("src/never/notification-fd", "3\n");
+        s.file("src/never/timeout-up", "100\n");
+    });
+    let (never, supervisor) = (tree.scanner.service("never"), tree.scanner.supervisor().expect("it runs"));
+    // The timeout, and the second that such a service is given.
+    let whole = std::time::Duration::from_millis(1_100);
+    let mut events = never.listen();
+    kill(supervisor, Signal::STOP);
+    let done = tree.run("s6-rc", &["start", "never"]).expect(1);
+    kill(supervisor, Signal::CONT);
+    assert!(done.took >= whole, "it left after {:?}, with its commands unread", done.took);
+    assert!(events.wait(PATIENCE, |seen| seen.contains("ud") && seen.contains('D')), "{}", events.events());
+    kill(supervisor, Signal::STOP);
+    let change = tree.scratch.start(&tree.skeg, "s6-rc", &["-l", &tree.live, "start", "never"]);
+    must("both commands are there", || never.unread() == Some(2));
+    kill(supervisor, Signal::CONT);
+    let done = change.finish(LONG).expect(1);
+    // On a machine so slow that the second was over first there is nothing to see.
+    if done.took < whole {
+        let status = never.status().expect("a status");
+        assert!(never.has_read_all() && status.pid == 0 && !status.want_up, "{status:?}");
+    }
 }
 
 #[test]

@@ -156,6 +156,8 @@ pub(crate) struct Watch {
     ear: Ear,
     goal: Goal,
     seen: Seen,
+    /// Whether the supervisor has been heard since the command was sent: what was never answered may be unread.
+    heard: bool,
     /// Since when, in nanoseconds of the monotonic clock.
     pub(crate) began: u64,
     /// When it has failed.
@@ -182,7 +184,7 @@ impl Watch {
             (Towards::Up, false) => Goal::Up,
             (Towards::Down, _) => Goal::Down,
         };
-        Ok(Self { ear, goal, seen, began, deadline })
+        Ok(Self { ear, goal, seen, heard: false, began, deadline })
     }
 
     /// Sends the command. It comes last: nothing that can fail may come between it and the waiting, else it could be heeded
@@ -196,6 +198,16 @@ impl Watch {
         self.goal.reached(self.seen)
     }
 
+    /// Whether the command may be unread still, though the service looks as before.
+    pub(crate) const fn is_unheard(&self) -> bool {
+        !self.heard
+    }
+
+    /// It may be about to come up: only an event can tell that it is down.
+    pub(crate) const fn expect_up(&mut self) {
+        self.seen.up = true;
+    }
+
     /// Reads the events that have come.
     pub(crate) fn progress(&mut self) -> Progress {
         let mut events = [0; 64];
@@ -205,6 +217,7 @@ impl Watch {
                 Ok(got) => got,
                 Err(e) => return Progress::Failed(Why::Control(e)),
             };
+            self.heard = true;
             for event in events.get(..got).unwrap_or_default() {
                 match step(self.goal, &mut self.seen, *event) {
                     Progress::Waiting => {}

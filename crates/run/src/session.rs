@@ -295,12 +295,12 @@ impl<'a> Session<'a> {
         began: u64,
         how: Result<(), Why>,
     ) {
-        if let Some(place) = self.watches.get_mut(usize::from(service)) {
-            *place = None;
-        }
+        let watch = self.watches.get_mut(usize::from(service)).and_then(Option::take);
+        let unheard = watch.as_ref().is_some_and(Watch::is_unheard);
+        drop(watch);
         let how = how.and_then(|()| self.settle_longrun(service, towards));
         if let (Err(why), Towards::Up) = (&how, towards) {
-            self.tell_to_stop(service, matches!(why, Why::Interrupted));
+            self.tell_to_stop(service, matches!(why, Why::Interrupted), unheard);
         }
         // Where the kernel failed us, the `d` may have been heeded or not: only the supervisor knows. A failed start has
         // been followed by one.
@@ -311,12 +311,16 @@ impl<'a> Session<'a> {
         self.ended(change, service, towards, began, how);
     }
 
-    /// A service that did not come up must not stay half-way.
-    fn tell_to_stop(&mut self, service: u16, in_a_hurry: bool) {
+    /// A service that did not come up must not stay half-way. `unheard`: its supervisor may not have read the `u` yet, and
+    /// will start it before it reads the `d`; a next command must not take that for its own start.
+    fn tell_to_stop(&mut self, service: u16, in_a_hurry: bool, unheard: bool) {
         let Ok(directory) = self.directory(service) else { return };
         let begun = Watch::begin(directory, (service, &self.names), Towards::Down, false, None);
         match begun.and_then(|watch| watch.tell().map(|()| watch)) {
-            Ok(watch) if !in_a_hurry && !watch.is_there() => self.leaving.push(watch),
+            Ok(mut watch) if !in_a_hurry && (unheard || !watch.is_there()) => {
+                watch.expect_up();
+                self.leaving.push(watch);
+            }
             Ok(_) => {}
             Err(_) => {
                 let _ = self.directory(service).map(|directory| send(&directory, b"d"));
