@@ -175,7 +175,10 @@ fn what_looks_like_a_slip_is_warned_about_and_accepted() {
     let said = tree.accepted();
     has(&said, "warning: source/a/up:1: begins with #!");
     has(&said, "source/a/timeout-upp: is ignored: no such file is known (did you mean 'timeout-up'?)");
-    has(&said, "source/b/down-signal:1: nobody knows the signal 'SIGTRM' (did you mean 'TERM'?)");
+    has(
+        &said,
+        "source/b/down-signal:1: nobody knows the signal 'SIGTRM': the usual one will be sent (did you mean 'TERM'?)",
+    );
     has(&said, "source/b/notification-fd: descriptor 1 is one of the standard streams");
     has(&said, "source/b/run:1: the first line ends in CRLF");
     has(&said, "source/b/pipeline-name: is ignored");
@@ -265,7 +268,7 @@ fn the_tree_beyond_s6_rc_is_read() {
     tree.file("mount/restart-with", "net\n").file("log/run", "#!/bin/true\n");
     std::fs::remove_file(tree.at("image")).unwrap();
     let said = tree.refused();
-    has(&said, "source/web/nice:1: 'fast': not a number");
+    has(&said, "source/web/nice:1: 'fast': not a whole number");
     has(&said, "source/web/restart-backoff:1: must be two numbers");
     has(&said, "source/net/user:1: ");
     has(&said, "source/mount/restart-with: 'net' is no dependency");

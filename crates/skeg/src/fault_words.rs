@@ -89,7 +89,7 @@ fn what(fault: &Fault) -> &'static str {
         What::Twice => "'%' is listed more than once",
         What::SameFd => "descriptor % is that of notification-fd already",
         What::LowFd => "descriptor % is one of the standard streams",
-        What::Signal => "nobody knows the signal '%'",
+        What::Signal => "nobody knows the signal '%': the usual one will be sent",
         What::Lex(lex) => lexer(lex),
         What::Shebang => {
             "begins with #!, but is not run as a script: it is one command line, for example the path of a script"
@@ -107,13 +107,14 @@ fn what(fault: &Fault) -> &'static str {
         What::PipelineName => "is ignored: it counts only where a pipeline ends",
         What::Setting(_) if fault.text.is_empty() => "",
         What::Setting(_) => "'%': ",
-        What::Backoff => "must be two numbers of milliseconds: the first pause, from 1, and the longest",
+        What::Backoff => {
+            "must be two numbers of milliseconds: the first pause, from 1, and the longest, not below it"
+        }
         What::SameCgroup => "%/cgroup is the same group or one above: a stop of one would kill the other",
         What::Duplicate => "it is defined in % too",
         What::Undefined if fault.line == 0 => "no such service",
         What::Undefined => "'%': no such service",
         What::NotLongrun => "'%' is no longrun: only longruns make pipelines",
-        What::IsBundle => "'%' is a bundle",
         What::NotMutual => "'%' does not say so too: producer-for and consumer-for must agree",
         What::Cycle => "it needs itself: %",
         What::BundleCycle => "it contains itself: %",
@@ -131,7 +132,7 @@ const fn lexer(lex: Lex) -> &'static str {
         Lex::Quote => "a quotation mark is never closed",
         Lex::Open => "a { is never closed (a word that is only a brace needs quotes)",
         Lex::Close => "a } closes nothing (a word that is only a brace needs quotes)",
-        Lex::Escape => "a backslash without anything to quote",
+        Lex::Escape => "a backslash with nothing behind it, or \\0 without its digits (\\0NNN, \\0xHH)",
         Lex::Number => "a number after a backslash must be from 1 to 255",
     }
 }
@@ -139,24 +140,26 @@ const fn lexer(lex: Lex) -> &'static str {
 const fn setting(wrong: Wrong) -> &'static str {
     match wrong {
         Wrong::Crlf => "the line ends in CRLF: make it end in a newline alone",
-        Wrong::ControlByte => "a control character",
-        Wrong::Missing => "the file says nothing",
-        Wrong::SecondValue => "there is a value already",
+        Wrong::ControlByte => "a control character: remove it",
+        Wrong::Missing => "the file says nothing: give it a value, or remove it",
+        Wrong::SecondValue => "there is a value already, and only one can be",
         Wrong::TooManyWords => "too many words",
         Wrong::TooManyLines => "more than 256 lines",
-        Wrong::NotANumber => "not a number",
+        Wrong::NotANumber => "not a whole number",
         Wrong::Range(-20, _) => "must be from -20 to 19",
         Wrong::Range(..) => "must be from -1000 to 1000",
         Wrong::NotAnUmask => "not an octal number up to 777",
-        Wrong::NotAName => "neither a name nor a number",
+        Wrong::NotAName => "neither a name nor a number below 4294967295",
         Wrong::NoSuchLimit => "no limit of that name (prlimit(1) has them)",
         Wrong::LimitWithoutValue => "a limit needs a value",
         Wrong::NotALimit => "neither a number nor 'unlimited' nor '-'",
         Wrong::SoftAboveHard => "the soft limit is above the hard one",
         Wrong::Twice => "it comes twice",
         Wrong::NoSuchCapability => "no capability of that name (capabilities(7) has them)",
-        Wrong::NotACgroup => "not a plain relative path",
-        Wrong::NotACgroupFile => "not a file of a cgroup that a definition may write",
+        Wrong::NotACgroup => "not a plain path below the top of the hierarchy",
+        Wrong::NotACgroupFile => {
+            "not a file of a cgroup that a definition may write (memory.max, cpu.weight and the like)"
+        }
         Wrong::CgroupFileWithoutValue => "a file of a cgroup needs a value",
         Wrong::NotEmpty => "this file must be empty",
     }

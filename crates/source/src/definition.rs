@@ -64,6 +64,12 @@ pub fn read_source(model: &mut Model, reader: &mut Reader, path: &CStr, index: u
     }
 }
 
+/// Whether an entry is a link to nothing.
+fn leads_nowhere(dir: &OwnedFd, name: &CStr, kind: FileType) -> bool {
+    !matches!(kind, FileType::Directory | FileType::RegularFile)
+        && matches!(sys::fs::stat(dir, name), Err(Errno::NOENT))
+}
+
 fn is_directory(dir: &OwnedFd, name: &CStr, kind: FileType) -> Result<bool, Errno> {
     Ok(match kind {
         FileType::Directory => true,
@@ -168,9 +174,10 @@ impl One<'_, '_> {
     /// What is there; the names that nobody knows.
     fn look(&mut self) -> Result<Vec<Bytes>, Errno> {
         let mut strangers = Vec::new();
-        let present = &mut self.present;
-        sys::fs::for_each_entry(&self.dir, |name, _, kind| {
+        let (present, dir) = (&mut self.present, &self.dir);
+        sys::fs::for_each_entry(dir, |name, _, kind| {
             match Known::find(name.to_bytes()) {
+                Some(known) if known.may_lead_nowhere() && leads_nowhere(dir, name, kind) => {}
                 Some(known) => present.note(known, kind),
                 None => strangers.push(name.to_bytes().to_vec()),
             }
@@ -215,10 +222,6 @@ impl One<'_, '_> {
         let name = CBuf::<32>::from_pieces(&[known.name().as_bytes()]).ok()?;
         match self.reader.file(&self.dir, &name, self.present.surely_regular(known)) {
             Ok(bytes) => Some(bytes),
-            Err(What::Read(Errno::NOENT)) => {
-                // A link to nothing is as good as no file.
-                None
-            }
             Err(what) => {
                 self.faults.grave(known.name(), what, b"");
                 None

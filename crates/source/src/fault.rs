@@ -119,8 +119,6 @@ pub enum What {
     Undefined,
     /// It must be a longrun, and is not.
     NotLongrun,
-    /// It must not be a bundle.
-    IsBundle,
     /// `text` does not declare it back as its consumer or producer.
     NotMutual,
     /// It needs itself; `text` is the path.

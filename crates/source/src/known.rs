@@ -44,6 +44,10 @@ macro_rules! known {
             pub const fn is_ours(self) -> bool {
                 self as u32 >= Self::WantsD as u32 || matches!(self, Self::Command | Self::FlagManual)
             }
+            /// Whether a link to nothing is as good as no file, as it is to s6-rc.
+            pub const fn may_lead_nowhere(self) -> bool {
+                !self.is_ours() && !matches!(self, Self::Type)
+            }
             /// The known file of that name.
             pub fn find(name: &[u8]) -> Option<Self> {
                 $(if name == $name.as_bytes() { return Some(Self::$id); })*

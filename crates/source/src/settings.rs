@@ -81,6 +81,9 @@ fn wrap(d: &mut Definition, name: &[u8], generated: Vec<u8>) {
 /// `FIRST MOST`, in milliseconds: the pause after the first death, and the longest that it grows to.
 fn backoff(one: &mut One<'_, '_>, d: &mut Definition) {
     let Some(bytes) = one.bytes(Known::RestartBackoff) else { return };
+    if bytes.contains(&b'\r') {
+        return one.faults.add(true, b"restart-backoff", 1, What::Crlf, b"", b"");
+    }
     let mut words = bytes.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
     let number = |w: Option<&[u8]>| text::parse_u64(w?).ok().and_then(|n| u32::try_from(n).ok());
     match (number(words.next()), number(words.next()), words.next()) {
