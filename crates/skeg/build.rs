@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: ISC
-//! Packs the help texts: `help/APPLET.txt`, whose first line says what the applet does, then a blank line, then what
-//! `--help` prints. The list of all applets is made of the first lines.
+//! Packs the texts. Messages: each string in a `t!(…)` of the source, where it stands between zeros; the macro gives its
+//! place. Help: `help/APPLET.txt`, whose first line says what the applet does, then a blank line, then what `--help`
+//! prints. The list of all applets is made of the first lines.
 
 #[allow(dead_code, missing_docs)]
 #[path = "../text/src/packed.rs"]
 mod packed;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
@@ -15,7 +16,7 @@ use std::{env, fs};
 const USAGE: &str = "usage: skeg APPLET [ARGUMENT...], or a link to skeg named as the applet\n\n";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for path in ["help", "build.rs", "../text/src/packed.rs"] {
+    for path in ["help", "src", "build.rs", "../text/src/packed.rs"] {
         println!("cargo:rerun-if-changed={path}");
     }
     let mut files = Vec::new();
@@ -33,15 +34,71 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         texts += &format!("{name}\0{help}\0");
     }
-    let all = format!("skeg\0{list}\0{texts}");
+    let (mut all, mut arms) = (String::new(), String::new());
+    for literal in messages(Path::new("src"))? {
+        arms += &format!("    ({literal}) => {{ $crate::words::Text({}) }};\n", u16::try_from(all.len())?);
+        all += &format!("{}\0", meaning(&literal)?);
+    }
+    let messages = all.len();
+    all += &format!("skeg\0{list}\0{texts}");
     let bytes = pack(all.as_bytes());
     let mut again = vec![0; all.len()];
     packed::unpack(&bytes, &mut again);
     assert!(again == all.as_bytes(), "what is packed can be unpacked");
     let out = env::var("OUT_DIR")?;
-    fs::write(Path::new(&out).join("help.bin"), &bytes)?;
-    let length = format!("/// Bytes of all help texts.\nconst LENGTH: usize = {};\n", all.len());
-    Ok(fs::write(Path::new(&out).join("help.rs"), length)?)
+    fs::write(Path::new(&out).join("texts.bin"), &bytes)?;
+    fs::write(Path::new(&out).join("texts.rs"), format!("macro_rules! t {{\n{arms}}}\n"))?;
+    let length = format!(
+        "/// Bytes of all texts.\nconst LENGTH: usize = {};\n/// Those of the messages.\nconst MESSAGES: usize = {messages};\n",
+        all.len()
+    );
+    Ok(fs::write(Path::new(&out).join("length.rs"), length)?)
+}
+
+/// The literals of all messages, each once, as they stand in the source.
+fn messages(folder: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.append(&mut messages(&path)?);
+            continue;
+        }
+        let source = fs::read_to_string(&path)?;
+        for (at, name) in source.match_indices("t!(") {
+            let Some(text) = source[at + name.len()..].trim_start().strip_prefix('"') else { continue };
+            if source[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let mut escaped = false;
+            let end = text.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            found.insert(format!("\"{}\"", &text[..end.ok_or("a string that ends")?]));
+        }
+    }
+    Ok(found)
+}
+
+/// What a literal says.
+fn meaning(literal: &str) -> Result<String, Box<dyn Error>> {
+    let inside = literal.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or("quotes")?;
+    let (mut text, mut rest) = (String::new(), inside.chars());
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('\n') => rest = rest.as_str().trim_start().chars(),
+            Some('n') => text.push('\n'),
+            Some(c @ ('\\' | '"')) => text.push(c),
+            _ => return Err(format!("{literal}: an escape that this does not know").into()),
+        }
+    }
+    Ok(text)
 }
 
 /// The bits of a number in gamma code.
@@ -60,7 +117,7 @@ struct Choice {
 
 /// Packs as `text::packed` unpacks, in as few bits as this code can.
 fn pack(text: &[u8]) -> Vec<u8> {
-    assert!(text.is_ascii(), "help texts are in ASCII");
+    assert!(text.is_ascii(), "texts are in ASCII");
     let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for (at, pair) in text.windows(2).enumerate() {
         places.entry(pair).or_default().push(at);

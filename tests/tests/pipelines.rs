@@ -157,8 +157,11 @@ fn the_keeper_goes_when_there_is_a_holder_again_and_with_the_holder() {
         let holder = pid_of(&scanner, "s6rc-fdholder").expect("the holder is up");
         kill(holder, Signal::KILL);
         must("another holder", || {
-            assert_ne!(keepers(), 0, "nobody keeps the pipes");
-            pid_of(&scanner, "s6rc-fdholder").is_some_and(|pid| pid != holder)
+            // Looked at first: once another holder is there its own keeper comes, a moment before it has its name.
+            let kept = keepers() != 0;
+            let another = pid_of(&scanner, "s6rc-fdholder").is_some_and(|pid| pid != holder);
+            assert!(another || kept, "nobody keeps the pipes");
+            another
         });
         must("the old keeper has gone", || keepers() == 1);
     }

@@ -150,6 +150,12 @@ impl Live {
         Ok(())
     }
 
+    /// Looks again: at the states of the generation in force, which may be another than before.
+    pub fn again(&mut self) -> Result<(), LiveError> {
+        let number = self.locked.place.current()?;
+        if number == self.generation.number() { self.states.reread() } else { self.enter(number) }
+    }
+
     /// The scan directory, to add and remove entries.
     pub fn scandir(&self) -> Result<ScanDir, LiveError> {
         let prefix = self.generation.prefix()?;

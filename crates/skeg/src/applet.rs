@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! The applet table: names, one-line descriptions, help texts, and how one is chosen.
 
-use crate::words;
+use crate::words::{self, Text};
 use core::ffi::CStr;
 use sys::start::Strings;
 use text::args::{Args, Wrong};
@@ -78,13 +78,13 @@ impl Call {
 
     /// The first of the operands, which there must be; else the exit code, after this question.
     #[inline(never)]
-    pub fn operand(&self, question: &str) -> Result<&'static CStr, u8> {
+    pub fn operand(&self, question: Text) -> Result<&'static CStr, u8> {
         self.operands().next().ok_or_else(|| self.misused(question, b""))
     }
 
     /// Says that there is an operand more than this applet takes; the exit code.
     pub fn surplus(&self, word: &CStr) -> u8 {
-        self.misused("surplus word: %", word.to_bytes())
+        self.misused(t!("surplus word: %"), word.to_bytes())
     }
 
     /// Reads all options once; else the exit code, after a message.
@@ -119,40 +119,43 @@ impl Call {
                 line.put_filled(": '%' is too large: at most ", &[value]).num(u64::from(args.most))
             }
         };
-        self.misused("%", line.as_bytes())
+        self.misused(t!("%"), line.as_bytes())
     }
 
     /// Says something: the text with `%` replaced by the argument.
     #[inline(never)]
-    pub fn say(&self, template: &str, argument: &[u8]) {
-        words::complain(self.name, template, argument);
+    pub fn say(&self, template: Text, argument: &[u8]) {
+        words::complain_text(self.name, template.bytes(), &[argument]);
     }
 
     /// The same with two arguments.
     #[inline(never)]
-    pub fn say_two(&self, template: &str, first: &[u8], second: &[u8]) {
-        words::complain_all(self.name, template, &[first, second]);
+    pub fn say_two(&self, template: Text, first: &[u8], second: &[u8]) {
+        words::complain_text(self.name, template.bytes(), &[first, second]);
     }
 
     /// Says something; gives this exit code.
     #[inline(never)]
-    pub fn fail(&self, code: u8, template: &str, argument: &[u8]) -> u8 {
+    pub fn fail(&self, code: u8, template: Text, argument: &[u8]) -> u8 {
         self.say(template, argument);
         code
     }
 
     /// Says what is wrong with the arguments, and where to read more; the exit code of a wrong usage.
     #[inline(never)]
-    pub fn misused(&self, template: &str, argument: &[u8]) -> u8 {
+    pub fn misused(&self, template: Text, argument: &[u8]) -> u8 {
         let mut line = text::Line::new();
-        self.say("% (--help shows the usage)", line.put_filled(template, &[argument]).as_bytes());
+        self.say(
+            t!("% (--help shows the usage)"),
+            line.put_template(template.bytes(), &[argument]).as_bytes(),
+        );
         USAGE
     }
 
     /// Says what failed and why; the exit code of a failed system call.
     #[inline(never)]
-    pub fn failed(&self, template: &str, argument: &[u8], errno: sys::Errno) -> u8 {
-        words::failed(self.name, template, argument, errno);
+    pub fn failed(&self, template: Text, argument: &[u8], errno: sys::Errno) -> u8 {
+        words::failed_text(self.name, template.bytes(), argument, errno);
         SYSTEM
     }
 

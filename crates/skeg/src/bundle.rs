@@ -58,27 +58,27 @@ fn edit(call: &Call) -> Result<Edit, u8> {
     let mut edit = Edit::default();
     match words.next() {
         Some(b"add") => {
-            let name = words.next().ok_or_else(|| call.misused("which bundle?", b""))?;
+            let name = words.next().ok_or_else(|| call.misused(t!("which bundle?"), b""))?;
             edit.add.push((name, words.collect()));
             if edit.add.iter().any(|a| a.1.is_empty()) {
-                return Err(call.misused("what is to be in '%'?", name));
+                return Err(call.misused(t!("what is to be in '%'?"), name));
             }
         }
         Some(b"delete") => {
             edit.delete = words.collect();
             if edit.delete.is_empty() {
-                return Err(call.misused("which bundles?", b""));
+                return Err(call.misused(t!("which bundles?"), b""));
             }
         }
         Some(b"multiple") => {
-            let unterminated = || call.misused("a block is missing, or not terminated", b"");
+            let unterminated = || call.misused(t!("a block is missing, or not terminated"), b"");
             edit.delete = block(&mut words).ok_or_else(unterminated)?;
             while let Some(name) = words.next() {
                 edit.add.push((name, block(&mut words).ok_or_else(unterminated)?));
             }
         }
-        Some(other) => return Err(call.misused("unknown command '%'", other)),
-        None => return Err(call.misused("which command?", b"")),
+        Some(other) => return Err(call.misused(t!("unknown command '%'"), other)),
+        None => return Err(call.misused(t!("which command?"), b"")),
     }
     Ok(edit)
 }
@@ -110,7 +110,7 @@ fn edit_live(call: &Call, edit: &Edit) -> Result<u8, u8> {
     let compiled = compiled.map_err(|e| crate::live_words::complain(call, call.live(), e))?;
     let code = put_in_force(call, opened, &image, ImageSource::Copy(&image), &compiled)?;
     if code == 0 {
-        call.say("done in % alone: the next update or boot drops it", call.live().to_bytes());
+        call.say(t!("done in % alone: the next update or boot drops it"), call.live().to_bytes());
     }
     Ok(code)
 }
@@ -128,7 +128,7 @@ fn put_in_force(
     let rules = ::update::Conversion::new(&old);
     let plan = ::update::reference(old, new, run::up_set(&opened.live), engine::Set::new(old.len()), &rules);
     let Ok(plan) = plan else {
-        return Err(call.fail(EXISTS, "the services are not those of the image in force", b""));
+        return Err(call.fail(EXISTS, t!("the services are not those of the image in force"), b""));
     };
     let deadline = call.deadline();
     let request = Request { compiled, source, stop_essentials: false, deadline, scripts: DEFAULT_SCRIPTS };
@@ -173,29 +173,30 @@ fn edited(call: &Call, edit: &Edit, db: &Db<'_>) -> Result<Vec<u8>, u8> {
         }
         bundles.push(NewBundle { name, flags: *flags, contents });
     }
-    db::with_bundles(db, &bundles).map_err(|_| call.fail(SYSTEM, "the image can't hold so many bundles", b""))
+    db::with_bundles(db, &bundles)
+        .map_err(|_| call.fail(SYSTEM, t!("the image can't hold so many bundles"), b""))
 }
 
 /// Whether a name may be added or deleted.
 fn may_change(call: &Call, db: &Db<'_>, name: &[u8], add: bool, force: bool) -> Result<(), u8> {
     let (code, what) = match db.lookup(name) {
-        Some(Target::Service(_)) => (WRONG_TYPE, "'%' is a service, not a bundle"),
-        Some(Target::Bundle(_)) if add && !force => (EXISTS, "'%' exists already (-f replaces it)"),
+        Some(Target::Service(_)) => (WRONG_TYPE, t!("'%' is a service, not a bundle")),
+        Some(Target::Bundle(_)) if add && !force => (EXISTS, t!("'%' exists already (-f replaces it)")),
         Some(Target::Bundle(_)) => return Ok(()),
-        None if add && !db::is_name(name) => return Err(call.misused("'%' can't be a name", name)),
+        None if add && !db::is_name(name) => return Err(call.misused(t!("'%' can't be a name"), name)),
         None if add && (name.starts_with(b"s6rc-") || name.starts_with(b"s6-rc-")) => {
-            return Err(call.misused("'%': such names are reserved", name));
+            return Err(call.misused(t!("'%': such names are reserved"), name));
         }
         None if add || force => return Ok(()),
-        None => (words::UNKNOWN, "'%': there is no such bundle"),
+        None => (words::UNKNOWN, t!("'%': there is no such bundle")),
     };
     Err(call.fail(code, what, name))
 }
 
 fn upgrade(call: &Call) -> Result<u8, u8> {
-    let path = call.operand("which image?")?;
+    let path = call.operand(t!("which image?"))?;
     if !path.to_bytes().starts_with(b"/") {
-        return Err(call.misused("the image '%' must be an absolute path", path.to_bytes()));
+        return Err(call.misused(t!("the image '%' must be an absolute path"), path.to_bytes()));
     }
     let opened = open(call, call.live(), Access::Change, call.block())?;
     let file = update::ImageFile::open(call, path)?;
@@ -205,7 +206,7 @@ fn upgrade(call: &Call) -> Result<u8, u8> {
 
 /// Refuses an image with other services.
 fn same_services(call: &Call, old: &Db<'_>, new: &Db<'_>) -> Result<(), u8> {
-    let what = "'%' is not the same in both images: s6-rc-update is for that";
+    let what = t!("'%' is not the same in both images: s6-rc-update is for that");
     for (a, b) in [(old, new), (new, old)] {
         for id in a.services() {
             let other = b.lookup(a.name(id));

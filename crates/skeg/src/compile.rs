@@ -25,7 +25,7 @@ struct Plan {
 }
 
 fn parse(call: &Call) -> Result<Plan, u8> {
-    let out = call.operand("where to write, and what to compile?")?;
+    let out = call.operand(t!("where to write, and what to compile?"))?;
     let plan = Plan {
         verbosity: call.number(b'v', 1),
         replace: call.has(b'r'),
@@ -34,7 +34,7 @@ fn parse(call: &Call) -> Result<Plan, u8> {
         sources: call.words.skip(1).collect(),
     };
     if plan.sources.is_empty() {
-        return Err(call.misused("which source directories?", b""));
+        return Err(call.misused(t!("which source directories?"), b""));
     }
     Ok(plan)
 }
@@ -54,7 +54,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
         Err(error) => {
             let mut line = text::Line::new();
             fault_words::put_corrupt(&mut line, error);
-            call.say("a bug: the image that was made is not valid: %", line.as_bytes());
+            call.say(t!("a bug: the image that was made is not valid: %"), line.as_bytes());
             return Err(SYSTEM);
         }
     };
@@ -65,7 +65,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
         line.num((db.len() - db.longruns()) as u64).put(b" oneshots and ").num(db.bundles().len() as u64);
         line.put(b" bundles into ").put_quoted(plan.out.to_bytes()).put(b", ").num(image.len() as u64);
         line.put(b" bytes");
-        call.say("%", line.as_bytes());
+        call.say(t!("%"), line.as_bytes());
     }
     Ok(())
 }
@@ -86,7 +86,7 @@ pub fn compile(
         let mut wrong = false;
         settings.add_file(source::process::Setting::User, user, &mut |_| wrong = true);
         if wrong {
-            return Err(call.misused("'%' is no user", user));
+            return Err(call.misused(t!("'%' is no user"), user));
         }
     }
     let compiled = compile::compile(source::read(sources), &compile::Options { keep_going, holder_user });
@@ -129,14 +129,14 @@ impl<'a> Place<'a> {
         let bytes = bytes.get(..end).unwrap_or_default();
         let cut = bytes.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
         let (parent, name) = bytes.split_at_checked(cut).unwrap_or_default();
-        let too_long = || call.failed("write %", path.to_bytes(), Errno::NAMETOOLONG);
+        let too_long = || call.failed(t!("write %"), path.to_bytes(), Errno::NAMETOOLONG);
         if name.is_empty() {
-            return Err(call.misused("'%' is no name for a file", path.to_bytes()));
+            return Err(call.misused(t!("'%' is no name for a file"), path.to_bytes()));
         }
         let parent = sys::Path::from_pieces(&[if parent.is_empty() { b"." } else { parent }]);
         let parent = parent.map_err(|_| too_long())?;
         let dir = sys::fs::open_dir(sys::CWD, &parent)
-            .map_err(|e| call.failed("open the directory %", parent.as_bytes(), e))?;
+            .map_err(|e| call.failed(t!("open the directory %"), parent.as_bytes(), e))?;
         let name = CBuf::from_pieces(&[name]).map_err(|_| too_long())?;
         // A name that leaves no room for dot and ending shares one with its like.
         let aside = CBuf::from_pieces(&[b".", name.as_bytes(), b".new"])
@@ -148,7 +148,7 @@ impl<'a> Place<'a> {
     fn taken(&self, call: &Call) -> u8 {
         call.fail(
             SYSTEM,
-            "can't write %: it exists already (--replace puts the new one there)",
+            t!("can't write %: it exists already (--replace puts the new one there)"),
             self.path.to_bytes(),
         )
     }
@@ -162,22 +162,23 @@ impl<'a> Place<'a> {
             if e == Errno::EXIST {
                 return Err(self.taken(call));
             }
-            return Err(call.failed("write %", self.path.to_bytes(), e));
+            return Err(call.failed(t!("write %"), self.path.to_bytes(), e));
         }
-        sys::fs::fsync(&self.dir).map_err(|e| call.failed("sync the directory of %", self.path.to_bytes(), e))
+        sys::fs::fsync(&self.dir)
+            .map_err(|e| call.failed(t!("sync the directory of %"), self.path.to_bytes(), e))
     }
 
     /// The file aside, locked: what a killed compiler left is taken over, what a living one writes is not.
     fn aside(&self, call: &Call) -> Result<OwnedFd, u8> {
         for _ in 0..8 {
             let file = sys::fs::open(&self.dir, &self.aside, OFlags::RDWR | OFlags::CREATE, 0o644)
-                .map_err(|e| call.failed("make the file aside for %", self.path.to_bytes(), e))?;
+                .map_err(|e| call.failed(t!("make the file aside for %"), self.path.to_bytes(), e))?;
             match sys::fs::ofd_lock(&file, Lock::Exclusive) {
                 Ok(()) => {}
                 Err(Errno::AGAIN | Errno::ACCESS) => {
-                    return Err(call.fail(SYSTEM, "another command is writing %", self.path.to_bytes()));
+                    return Err(call.fail(SYSTEM, t!("another command is writing %"), self.path.to_bytes()));
                 }
-                Err(e) => return Err(call.failed("lock the file aside for %", self.path.to_bytes(), e)),
+                Err(e) => return Err(call.failed(t!("lock the file aside for %"), self.path.to_bytes(), e)),
             }
             // Between the two calls another one may have finished: then this is its output, and the name is free.
             let (Ok(held), Ok(named)) = (sys::fs::fstat(&file), sys::fs::lstat(&self.dir, &self.aside))
@@ -188,7 +189,7 @@ impl<'a> Place<'a> {
                 return Ok(file);
             }
         }
-        Err(call.failed("make %", self.aside.as_bytes(), Errno::BUSY))
+        Err(call.failed(t!("make %"), self.aside.as_bytes(), Errno::BUSY))
     }
 
     fn fill(&self, file: &OwnedFd, image: &[u8], replace: bool) -> sys::Result<()> {

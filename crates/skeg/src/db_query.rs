@@ -74,8 +74,8 @@ struct Query {
 }
 
 fn parse(call: &Call) -> Result<Query, u8> {
-    let word = call.operand("which command?")?.to_bytes();
-    let Some(command) = Command::of(word) else { return Err(call.misused("unknown command '%'", word)) };
+    let word = call.operand(t!("which command?"))?.to_bytes();
+    let Some(command) = Command::of(word) else { return Err(call.misused(t!("unknown command '%'"), word)) };
     let query = Query {
         direction: if call.last(b"ud") == b'd' { Direction::Down } else { Direction::Up },
         hide_essential: call.last(b"Ee") == b'e',
@@ -83,7 +83,7 @@ fn parse(call: &Call) -> Result<Query, u8> {
         names: call.words.skip(1).collect(),
     };
     if query.names.is_empty() && !matches!(command, Command::Help | Command::Check) {
-        return Err(call.misused("'%' needs a name", word));
+        return Err(call.misused(t!("'%' needs a name"), word));
     }
     Ok(query)
 }
@@ -94,22 +94,23 @@ pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
     // A FIFO would have a reader wait for ever.
     let flags = sys::fs::OFlags::RDONLY | sys::fs::OFlags::NONBLOCK;
     let file =
-        sys::fs::open(sys::CWD, path, flags, 0).map_err(|e| call.failed("open the image %", shown, e))?;
-    let stat = sys::fs::fstat(&file).map_err(|e| call.failed("look at the image %", shown, e))?;
+        sys::fs::open(sys::CWD, path, flags, 0).map_err(|e| call.failed(t!("open the image %"), shown, e))?;
+    let stat = sys::fs::fstat(&file).map_err(|e| call.failed(t!("look at the image %"), shown, e))?;
     if sys::fs::FileType::from_raw_mode(stat.st_mode as _) == sys::fs::FileType::Directory {
-        let what = "% is a directory: a database that s6-rc compiled? skeg compiles the source into one file";
+        let what =
+            t!("% is a directory: a database that s6-rc compiled? skeg compiles the source into one file");
         return Err(call.fail(INVALID, what, shown));
     }
     let length = usize::try_from(stat.st_size).unwrap_or(0);
     let map = sys::mm::MappedFile::new(&file, length);
-    Ok(map.map_err(|e| call.failed("map the image %", shown, e))?.leak())
+    Ok(map.map_err(|e| call.failed(t!("map the image %"), shown, e))?.leak())
 }
 
 /// Says why an image is refused; the exit code.
 pub fn refuse_image(call: &Call, path: &CStr, error: Corrupt) -> u8 {
     let mut line = text::Line::new();
     fault_words::put_corrupt(&mut line, error);
-    call.say_two("the image % is not valid: %", path.to_bytes(), line.as_bytes());
+    call.say_two(t!("the image % is not valid: %"), path.to_bytes(), line.as_bytes());
     INVALID
 }
 
@@ -127,7 +128,7 @@ fn answer(call: &Call, query: &Query) -> Result<(), u8> {
         Some(path) => path,
         None => {
             live = sys::Path::from_pieces(&[call.live().to_bytes(), b"/image"])
-                .map_err(|_| call.failed("open %", call.live().to_bytes(), Errno::NAMETOOLONG))?;
+                .map_err(|_| call.failed(t!("open %"), call.live().to_bytes(), Errno::NAMETOOLONG))?;
             live.as_c()
         }
     };
@@ -162,7 +163,7 @@ impl Asked<'_> {
             Command::Flags => self.flags()?,
         }
         sys::fs::write_all(sys::stdout(), &self.out)
-            .map_err(|e| self.call.failed("write to standard output", b"", e))
+            .map_err(|e| self.call.failed(t!("write to standard output"), b"", e))
     }
 
     /// Looks at all checksums, once.
@@ -207,7 +208,7 @@ impl Asked<'_> {
     }
 
     fn wrong_type(&self, name: &CStr, is: &[u8]) -> u8 {
-        self.call.say_two("'%' has the wrong type: %", name.to_bytes(), is);
+        self.call.say_two(t!("'%' has the wrong type: %"), name.to_bytes(), is);
         WRONG_TYPE
     }
 
@@ -225,7 +226,7 @@ impl Asked<'_> {
         let (longruns, all) = (self.db.longruns(), self.db.len());
         let what = self.first().to_bytes();
         let Some(place) = words::place(what, "all services oneshots longruns bundles") else {
-            let known = "'%' can't be listed: all, services, oneshots, longruns, bundles";
+            let known = t!("'%' can't be listed: all, services, oneshots, longruns, bundles");
             return Err(self.call.misused(known, what));
         };
         let range =

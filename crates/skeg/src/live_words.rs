@@ -16,7 +16,7 @@ pub const INVALID: u8 = 4;
 pub fn complain(call: &Call, path: &CStr, error: LiveError) -> u8 {
     let mut line = Line::new();
     let code = tell(&mut line, path.to_bytes(), error);
-    call.fail(code, "%", line.as_bytes())
+    call.fail(code, t!("%"), line.as_bytes())
 }
 
 fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {

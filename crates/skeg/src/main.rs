@@ -8,6 +8,9 @@
 
 extern crate alloc;
 
+// `t!(…)`: the message of these words in the packed text.
+include!(concat!(env!("OUT_DIR"), "/texts.rs"));
+
 mod applet;
 mod bundle;
 mod compile;

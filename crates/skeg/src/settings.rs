@@ -70,7 +70,7 @@ fn script(call: &Call) -> Result<(&'static CStr, sys::start::Strings), u8> {
         Some(script) => Some((script, rest)),
         None => None,
     }
-    .ok_or_else(|| call.misused("which script?", b""))
+    .ok_or_else(|| call.misused(t!("which script?"), b""))
 }
 
 /// The bytes of the script.

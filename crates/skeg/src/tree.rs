@@ -28,28 +28,28 @@ fn svscanctl(call: &Call) -> Result<u8, u8> {
     let mut commands = heapless::Vec::<u8, 64>::new();
     let mut options = call.options();
     while let Ok(Some(letter)) = options.option() {
-        commands.push(letter).map_err(|_| call.misused("too many commands: at most 64", b""))?;
+        commands.push(letter).map_err(|_| call.misused(t!("too many commands: at most 64"), b""))?;
     }
-    let dir = call.operand("which scan directory?")?;
+    let dir = call.operand(t!("which scan directory?"))?;
     let sent = sys::fs::open_dir(CWD, dir).and_then(|scan| live::tree::control(&scan, SVSCAN, &commands));
     let dir = dir.to_bytes();
     match sent {
         Ok(Sent::Yes) => Ok(0),
-        Ok(Sent::NobodyListens) => Err(call.fail(USAGE, "can't control %: no s6-svscan runs on it", dir)),
+        Ok(Sent::NobodyListens) => Err(call.fail(USAGE, t!("can't control %: no s6-svscan runs on it"), dir)),
         Ok(Sent::Broken(e)) => {
-            call.say_two("something is wrong with %/.s6-svscan: %", dir, words::errno(e));
+            call.say_two(t!("something is wrong with %/.s6-svscan: %"), dir, words::errno(e));
             Err(USAGE)
         }
-        Err(e) => Err(call.failed("control %", dir, e)),
+        Err(e) => Err(call.failed(t!("control %"), dir, e)),
     }
 }
 
 fn svok(call: &Call) -> Result<u8, u8> {
-    let dir = call.operand("which service directory?")?;
+    let dir = call.operand(t!("which service directory?"))?;
     let supervised = match sys::fs::open_dir(CWD, dir) {
         Ok(service) => live::tree::is_supervised(&service),
         Err(sys::Errno::NOENT) => Ok(false),
         Err(e) => Err(e),
     };
-    supervised.map(|yes| u8::from(!yes)).map_err(|e| call.failed("check %", dir.to_bytes(), e))
+    supervised.map(|yes| u8::from(!yes)).map_err(|e| call.failed(t!("check %"), dir.to_bytes(), e))
 }

@@ -7,8 +7,14 @@ use text::Line;
 
 /// Writes one line: the program's name, then the text with each `%` replaced by the next argument.
 pub fn complain_all(name: &[u8], template: &str, arguments: &[&[u8]]) {
+    complain_text(name, template.as_bytes(), arguments);
+}
+
+/// The same with a text that is bytes.
+#[inline(never)]
+pub fn complain_text(name: &[u8], template: &[u8], arguments: &[&[u8]]) {
     let mut line = Line::new();
-    line.put(name).put(b": ").put_filled(template, arguments);
+    line.put(name).put(b": ").put_template(template, arguments);
     let _ = sys::fs::write_all(sys::stderr(), line.end());
 }
 
@@ -20,8 +26,14 @@ pub fn complain(name: &[u8], template: &str, argument: &[u8]) {
 
 /// Says which system call failed: `can't `, the text, and why.
 pub fn failed(name: &[u8], template: &str, argument: &[u8], errno: Errno) {
+    failed_text(name, template.as_bytes(), argument, errno);
+}
+
+/// The same with a text that is bytes.
+#[inline(never)]
+pub fn failed_text(name: &[u8], template: &[u8], argument: &[u8], errno: Errno) {
     let mut line = Line::new();
-    line.put(name).put(b": can't ").put_filled(template, &[argument]).put(b": ").put(self::errno(errno));
+    line.put(name).put(b": can't ").put_template(template, &[argument]).put(b": ").put(self::errno(errno));
     let _ = sys::fs::write_all(sys::stderr(), line.end());
 }
 
@@ -34,8 +46,8 @@ pub fn unknown(call: &Call, db: &db::Db<'_>, name: &[u8]) -> u8 {
     let services = db.services().map(|id| db.name(id));
     let all = services.chain(db.bundles().map(|id| db.bundle_name(id)));
     match text::near::nearest(name, all) {
-        None => call.say("no service or bundle is named '%'", name),
-        Some(near) => call.say_two("no service or bundle is named '%' (did you mean '%'?)", name, near),
+        None => call.say(t!("no service or bundle is named '%'"), name),
+        Some(near) => call.say_two(t!("no service or bundle is named '%' (did you mean '%'?)"), name, near),
     }
     UNKNOWN
 }
@@ -49,7 +61,7 @@ pub fn output(bytes: &[u8]) -> Result<(), u8> {
 /// The same, but says so where it can't be done.
 #[inline(never)]
 pub fn say_output(call: &Call, bytes: &[u8]) -> Result<(), u8> {
-    output(bytes).map_err(|code| call.fail(code, "can't write to standard output", b""))
+    output(bytes).map_err(|code| call.fail(code, t!("can't write to standard output"), b""))
 }
 
 /// Writes the pieces to standard output; the exit code: 0, or [`SYSTEM`](crate::applet::SYSTEM) when it can't be written.
@@ -68,15 +80,40 @@ pub fn place(word: &[u8], list: &str) -> Option<usize> {
     list.as_bytes().split(|b| *b == b' ').position(|one| one == word)
 }
 
-include!(concat!(env!("OUT_DIR"), "/help.rs"));
-/// The help texts, each after its name, packed by the build script.
-static HELP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/help.bin"));
+include!(concat!(env!("OUT_DIR"), "/length.rs"));
+/// The messages in `t!(…)`, then the help texts, each after its name, packed by the build script.
+static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/texts.bin"));
+
+/// All of it, unpacked when it is first asked for; empty where there is no memory.
+#[inline(never)]
+fn unpacked() -> &'static [u8] {
+    static ONCE: sys::Once = sys::Once::new();
+    ONCE.get(|| {
+        let mut texts = alloc::vec::Vec::new();
+        if texts.try_reserve_exact(LENGTH).is_ok() {
+            texts.resize(LENGTH, 0);
+            text::packed::unpack(PACKED, &mut texts);
+        }
+        texts.leak()
+    })
+}
+
+/// A message of the packed text: where it begins. Made by `t!(…)` alone. It is for processes that may allocate.
+#[derive(Clone, Copy)]
+pub struct Text(pub u16);
+
+impl Text {
+    /// Its bytes.
+    #[inline(never)]
+    pub fn bytes(self) -> &'static [u8] {
+        let from = unpacked().get(usize::from(self.0)..).unwrap_or(b"out of memory: %");
+        from.split(|b| *b == 0).next().unwrap_or_default()
+    }
+}
 
 /// Prints the help text of this name: usage, options, exit codes.
 pub fn help(name: &[u8]) -> Result<u8, u8> {
-    let mut texts = alloc::vec![0; LENGTH];
-    text::packed::unpack(HELP, &mut texts);
-    let mut parts = texts.split(|b| *b == 0);
+    let mut parts = unpacked().get(MESSAGES..).unwrap_or_default().split(|b| *b == 0);
     while let (Some(of), Some(help)) = (parts.next(), parts.next()) {
         if of == name {
             output(help)?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! The allocator of the offline applets: one growing arena, nothing is ever given back except by exit.
 //!
+//! So the destructors of vectors and boxes are no code at all. Whatever waits in a loop without an end reuses what it has.
 //! The resident processes never allocate, so in them this is never called. A reallocation of the last block
 //! grows it in place, which is what a growing vector needs. Each chunk but the first is a fresh anonymous mapping of
 //! at least [`CHUNK`] bytes. Single-threaded by construction: the program never makes a thread.
@@ -17,6 +18,27 @@ const CHUNK: usize = 256 * 1024;
 /// Bytes of the first chunk, which lies beside the program's data: enough for a command that asks one question, and in a
 /// page that is in use anyway.
 const FIRST: usize = 1024;
+
+/// Bytes that are made when they are first asked for, and stay.
+pub struct Once(Cell<Option<&'static [u8]>>);
+
+// SAFETY: as for the arena below: the program has one thread.
+unsafe impl Sync for Once {}
+
+impl Once {
+    /// Not made yet.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self(Cell::new(None))
+    }
+
+    /// The bytes.
+    pub fn get(&self, make: impl FnOnce() -> &'static [u8]) -> &'static [u8] {
+        let bytes = self.0.get().unwrap_or_else(make);
+        self.0.set(Some(bytes));
+        bytes
+    }
+}
 
 struct Arena {
     next: Cell<usize>,
@@ -75,33 +97,24 @@ unsafe impl GlobalAlloc for Arena {
         }
     }
 
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // The last block can be given back; any other waits for the exit.
-        if block.addr() + layout.size() == self.next.get() {
-            self.next.set(block.addr());
-        }
-    }
+    #[inline(always)]
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // No byte is given out twice, and the kernel gives zeros.
         // SAFETY: passed on as it came.
-        let block = unsafe { self.alloc(layout) };
-        if !block.is_null() {
-            // Not for granted that it is zero: a block that was given back may have been written.
-            // SAFETY: the block was just allocated with this size.
-            unsafe { core::ptr::write_bytes(block, 0, layout.size()) };
-        }
-        block
+        unsafe { self.alloc(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if new_size <= layout.size() {
+            return block;
+        }
         let start = block.addr();
         if start + layout.size() == self.next.get()
             && start.checked_add(new_size).is_some_and(|e| e <= self.end.get())
         {
             self.next.set(start + new_size);
-            return block;
-        }
-        if new_size <= layout.size() {
             return block;
         }
         let Ok(wider) = Layout::from_size_align(new_size, layout.align()) else {

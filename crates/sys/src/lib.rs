@@ -29,6 +29,8 @@ pub mod spawn;
 pub mod start;
 pub mod time;
 
+#[cfg(feature = "start")]
+pub use arena::Once;
 pub use cbuf::{CBuf, PATH_ROOM, Path, TooLong};
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 pub use rustix::io::Errno;

@@ -60,8 +60,13 @@ impl Line {
     /// Appends a text with each `%` of it replaced by the next argument (once there is no next one, by the last),
     /// quoted as [`Self::put_quoted`] does.
     pub fn put_filled(&mut self, template: &str, arguments: &[&[u8]]) -> &mut Self {
+        self.put_template(template.as_bytes(), arguments)
+    }
+
+    /// The same with a text that is bytes.
+    pub fn put_template(&mut self, template: &[u8], arguments: &[&[u8]]) -> &mut Self {
         let (mut arguments, mut argument) = (arguments.iter(), &[][..]);
-        for &byte in template.as_bytes() {
+        for &byte in template {
             if byte == b'%' {
                 argument = arguments.next().copied().unwrap_or(argument);
                 self.put_quoted(argument);

@@ -14,6 +14,8 @@ pub struct Arch {
     pub debian: &'static str,
     /// Compiler flags for it alone.
     pub flags: &'static str,
+    /// What the code generator is told for it alone.
+    pub generator: &'static [&'static str],
 }
 
 /// All of them, the quickest to test first.
@@ -24,7 +26,8 @@ pub static ALL: [Arch; 4] = [
         emulator: "qemu-x86_64",
         debian: "amd64",
         // Addresses relative to a frame pointer are shorter than those relative to the stack pointer.
-        flags: "-Cforce-frame-pointers=yes -Cllvm-args=-x86-disable-avoid-SFB",
+        flags: "-Cforce-frame-pointers=yes",
+        generator: &["-x86-disable-avoid-SFB"],
     },
     Arch {
         name: "aarch64",
@@ -32,6 +35,7 @@ pub static ALL: [Arch; 4] = [
         emulator: "qemu-aarch64",
         debian: "arm64",
         flags: "",
+        generator: &[],
     },
     Arch {
         name: "armv7",
@@ -40,6 +44,7 @@ pub static ALL: [Arch; 4] = [
         debian: "armhf",
         // Thumb-2: the same program in a third fewer bytes.
         flags: "-Ctarget-feature=+thumb-mode",
+        generator: &[],
     },
     Arch {
         name: "riscv64",
@@ -47,6 +52,7 @@ pub static ALL: [Arch; 4] = [
         emulator: "qemu-riscv64",
         debian: "riscv64",
         flags: "",
+        generator: &[],
     },
 ];
 

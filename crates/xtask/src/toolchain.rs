@@ -33,13 +33,24 @@ pub const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.
 /// The linker, of the package `lld-22`; the compiler's own package has a link to it.
 pub const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 
-/// Flags of every way; those that the targets need to link at all stand in `.cargo/config.toml`.
+/// What the code generator is told, which runs in the linker.
+const GENERATOR: [&str; 10] = [
+    "-enable-machine-outliner=always",
+    "-disable-machine-licm",
+    "-disable-constant-hoisting",
+    "-enable-load-pre=0",
+    "-disable-block-placement",
+    "-tail-merge-size=1",
+    "-split-spill-mode=size",
+    "-min-jump-table-entries=20",
+    "-enable-gvn-hoist",
+    "-enable-gvn-sink",
+];
+/// Flags of every way; those that the targets need to link at all stand in `.cargo/config.toml`. The compiler hands the
+/// whole program to the linker before it is machine code, and that optimises all of it once more.
 const FLAGS: &str = "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 \
-    -Cllvm-args=-enable-machine-outliner=always -Cllvm-args=-disable-machine-licm \
-    -Cllvm-args=-disable-constant-hoisting -Cllvm-args=-enable-load-pre=0 \
-    -Cllvm-args=-disable-block-placement -Cllvm-args=-tail-merge-size=1 -Cllvm-args=-split-spill-mode=size \
-    -Cllvm-args=-min-jump-table-entries=20 -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all \
-    -Crelro-level=off -Clink-arg=--no-rosegment";
+    -Clinker-plugin-lto -Clink-arg=--lto-newpm-passes=lto<Oz>,default<Oz> -Clink-arg=--lto-partitions=1 \
+    -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all -Crelro-level=off -Clink-arg=--no-rosegment";
 /// Where the library is built too: a panic that nobody could read anyway is one instruction, in the library as well.
 const BUILT_CORE: &str = "-Zunstable-options -Cpanic=immediate-abort";
 /// What `.cargo/config.toml` says of musl targets: flags from the environment take its place.
@@ -102,7 +113,12 @@ impl Way {
         };
         let script = root().join("targets/no-unwind-tables.ld");
         let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-        command.env(variable, format!("{flags} {FLAGS} {} -Clink-arg=-T{}", arch.flags, script.display()));
+        let mut flags = format!("{flags} {FLAGS} {} -Clink-arg=-T{}", arch.flags, script.display());
+        for option in GENERATOR.iter().chain(arch.generator) {
+            // Both generate: the linker the program, the compiler what is not part of that.
+            flags.extend([" -Cllvm-args=", option, " -Clink-arg=-mllvm -Clink-arg=", option]);
+        }
+        command.env(variable, flags);
         command.arg("--target-dir").arg(crate::command::target().join("device").join(self.name()));
         command
     }

@@ -37,7 +37,7 @@ pub fn ask(call: &Call) -> Result<u8, u8> {
     }
     sys::fs::sync();
     let failed = sys::process::reboot(what).err().unwrap_or(Errno::IO);
-    Err(call.failed("end the machine", b"", failed))
+    Err(call.failed(t!("end the machine"), b"", failed))
 }
 
 /// Sends process 1 the signal for this.
@@ -47,7 +47,7 @@ pub fn request(call: &Call, what: Machine) -> Result<u8, u8> {
         Machine::Halt => number::USR1,
         Machine::Reboot | Machine::AskOnCtrlAltDel => number::TERM,
     };
-    sys::signal::kill(1, signal).map(|()| 0).map_err(|e| call.failed("signal process 1", b"", e))
+    sys::signal::kill(1, signal).map(|()| 0).map_err(|e| call.failed(t!("signal process 1"), b"", e))
 }
 
 /// The note that says what becomes of the machine; made once.

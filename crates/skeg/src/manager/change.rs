@@ -48,7 +48,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let mut o = Options::new(call);
     let mut words = call.words;
     let Some(word) = words.next().map(CStr::to_bytes) else {
-        return Err(call.misused("which command?", b""));
+        return Err(call.misused(t!("which command?"), b""));
     };
     let command = match words::place(word, "list listall diff change reload start stop help") {
         Some(0) => Command::List,
@@ -62,7 +62,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
             Command::Change
         }
         Some(_) => return words::help(b"s6-rc.short"),
-        None => return Err(call.misused("unknown command '%'", word)),
+        None => return Err(call.misused(t!("unknown command '%'"), word)),
     };
     let access = match command {
         Command::Change | Command::Reload => Access::Change,

@@ -14,11 +14,11 @@ pub const OPTIONS: &str =
 
 /// The scan directory, where the paths are fit.
 fn check(call: &Call, image: &CStr, dereference: bool) -> Result<&'static CStr, u8> {
-    let scandir = call.operand("which scan directory?")?;
+    let scandir = call.operand(t!("which scan directory?"))?;
     for (path, what) in [
-        (scandir, "the scan directory '%' must be an absolute path"),
-        (call.live(), "the live directory '%' must be an absolute path"),
-        (if dereference { c"/" } else { image }, "the image '%' must be an absolute path"),
+        (scandir, t!("the scan directory '%' must be an absolute path")),
+        (call.live(), t!("the live directory '%' must be an absolute path")),
+        (if dereference { c"/" } else { image }, t!("the image '%' must be an absolute path")),
     ] {
         if !path.to_bytes().starts_with(b"/") {
             return Err(call.misused(what, path.to_bytes()));
@@ -26,10 +26,10 @@ fn check(call: &Call, image: &CStr, dereference: bool) -> Result<&'static CStr, 
     }
     let prefix = call.value(b'p').unwrap_or_default().to_bytes();
     if prefix.iter().any(|b| matches!(b, b'/' | b'\n')) {
-        return Err(call.misused("a prefix can't have a slash or a newline", b""));
+        return Err(call.misused(t!("a prefix can't have a slash or a newline"), b""));
     }
     if prefix.starts_with(b".") {
-        return Err(call.misused("a prefix can't begin with a dot: scanners skip such entries", b""));
+        return Err(call.misused(t!("a prefix can't begin with a dot: scanners skip such entries"), b""));
     }
     Ok(scandir)
 }
@@ -46,12 +46,12 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         Some(path) => path,
         None => {
             own = link_target(c"/proc/self/exe")
-                .map_err(|e| call.failed("find this program's path (-S says it)", b"", e))?;
+                .map_err(|e| call.failed(t!("find this program's path (-S says it)"), b"", e))?;
             own.as_c()
         }
     };
     let compiled = if dereference {
-        real = real_path(path).map_err(|e| call.failed("resolve the path of %", path.to_bytes(), e))?;
+        real = real_path(path).map_err(|e| call.failed(t!("resolve the path of %"), path.to_bytes(), e))?;
         real.as_c()
     } else {
         path
@@ -66,18 +66,18 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         deadline: call.deadline(),
     };
     let mut warn = |(service, file): (u16, &CStr)| {
-        let what = "warning: service % has %, which older supervisors of s6 ignore";
+        let what = t!("warning: service % has %, which older supervisors of s6 ignore");
         call.say_two(what, image.name(service), file.to_bytes());
         if file == c"flag-timeout-killpg" {
-            call.say("warning: they ignore the letters P, C and K of s6-svc as well", b"");
+            call.say(t!("warning: they ignore the letters P, C and K of s6-svc as well"), b"");
         }
     };
     match run::init::init(&image, &plan, &mut warn) {
         Ok(Made::New) => {}
         Ok(Made::NewBundles) => {
-            call.say("the bundles that s6-rc-bundle had edited are those of the image again", b"");
+            call.say(t!("the bundles that s6-rc-bundle had edited are those of the image again"), b"");
         }
-        Ok(Made::Already) => call.say("already there and supervised: %", call.live().to_bytes()),
+        Ok(Made::Already) => call.say(t!("already there and supervised: %"), call.live().to_bytes()),
         Err(e) => return Err(failed(call, scandir, &image, e)),
     }
     Ok(0)
@@ -85,7 +85,11 @@ pub fn main(call: &Call) -> Result<u8, u8> {
 
 /// Says that these supervisors can't do what the service needs; the exit code.
 pub fn unable_to(call: &Call, service: &[u8]) -> u8 {
-    call.fail(SYSTEM, "can't supervise service %: its restart-backoff needs skeg's own s6-svscan", service)
+    call.fail(
+        SYSTEM,
+        t!("can't supervise service %: its restart-backoff needs skeg's own s6-svscan"),
+        service,
+    )
 }
 
 /// Exit code for a live directory of something else, as in the reference.
@@ -95,33 +99,33 @@ fn failed(call: &Call, scandir: &CStr, image: &Image<'_>, error: RunError) -> u8
     let (live, scandir) = (call.live().to_bytes(), scandir.to_bytes());
     match error.trouble() {
         Trouble::Live(e) if e == LiveError::NOT_LIVE => {
-            call.fail(OTHER, "% exists and is not a live directory of skeg", live)
+            call.fail(OTHER, t!("% exists and is not a live directory of skeg"), live)
         }
         Trouble::Live(e) if matches!(e.fault(), Fault::Taken(_)) => {
             let service = if let Fault::Taken(service) = e.fault() { service } else { 0 };
-            let what = "% has an entry '%' that is not ours (-p gives ours a prefix)";
+            let what = t!("% has an entry '%' that is not ours (-p gives ours a prefix)");
             call.say_two(what, scandir, image.name(service));
             SYSTEM
         }
         Trouble::Live(_) | Trouble::Prepare(_) | Trouble::Wait(_) | Trouble::Elsewhere => {
             super::report::session_error(call, call.live(), error)
         }
-        Trouble::NoScanner => call.fail(USAGE, "no s6-svscan runs on %", scandir),
-        Trouble::ScanDir(errno) => call.failed("use the scan directory %", scandir, errno),
+        Trouble::NoScanner => call.fail(USAGE, t!("no s6-svscan runs on %"), scandir),
+        Trouble::ScanDir(errno) => call.failed(t!("use the scan directory %"), scandir, errno),
         Trouble::OtherImage => {
-            call.fail(OTHER, "% is the live directory of another image, and supervised", live)
+            call.fail(OTHER, t!("% is the live directory of another image, and supervised"), live)
         }
         Trouble::OtherScanDir => {
-            call.say_two("% is supervised in another scan directory than %", live, scandir);
+            call.say_two(t!("% is supervised in another scan directory than %"), live, scandir);
             OTHER
         }
-        Trouble::OtherPrefix => call.fail(OTHER, "% was made with another prefix", live),
+        Trouble::OtherPrefix => call.fail(OTHER, t!("% was made with another prefix"), live),
         Trouble::Unfinished => {
-            call.fail(SYSTEM, "a command on % was cut short: 'skeg recover' finishes it", live)
+            call.fail(SYSTEM, t!("a command on % was cut short: 'skeg recover' finishes it"), live)
         }
         Trouble::TimedOut(missing) => {
             let missing = text::Digits::decimal(u64::from(missing));
-            call.fail(SYSTEM, "timed out: % services have no supervisor", missing.as_bytes())
+            call.fail(SYSTEM, t!("timed out: % services have no supervisor"), missing.as_bytes())
         }
         Trouble::Unable(service) => unable_to(call, image.name(service)),
     }

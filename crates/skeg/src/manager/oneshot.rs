@@ -28,9 +28,9 @@ pub fn runner(call: &Call) -> Result<u8, u8> {
 
 fn runner_error(call: &Call, error: RunnerError) -> u8 {
     let (what, errno) = match error {
-        RunnerError::Prepare(e) => ("prepare", e),
-        RunnerError::Listen(e) => ("listen at the socket 's'", e),
-        RunnerError::Wait(e) => ("wait for events", e),
+        RunnerError::Prepare(e) => (t!("prepare"), e),
+        RunnerError::Listen(e) => (t!("listen at the socket 's'"), e),
+        RunnerError::Wait(e) => (t!("wait for events"), e),
     };
     call.failed(what, b"", errno)
 }
@@ -42,10 +42,10 @@ pub fn run(call: &Call) -> Result<u8, u8> {
         Some(0) => Script::Up,
         Some(1) => Script::Down,
         Some(_) => Script::Reload,
-        None => return Err(call.misused("say which script: up, down or reload", b"")),
+        None => return Err(call.misused(t!("say which script: up, down or reload"), b"")),
     };
     let Some(Ok(number)) = words.next().map(|n| text::parse_u64(n.to_bytes())) else {
-        return Err(call.misused("say which oneshot, by its number", b""));
+        return Err(call.misused(t!("say which oneshot, by its number"), b""));
     };
     // Under the lock of the command that runs it: reading needs none, as the generation is there while it is named.
     let wait = call.block();
@@ -54,7 +54,7 @@ pub fn run(call: &Call) -> Result<u8, u8> {
     let db = opened.image.db();
     let service = u16::try_from(number).ok().filter(|s| usize::from(*s) < db.len());
     let Some(service) = service.filter(|s| opened.image.is_oneshot(*s)) else {
-        return Err(call.fail(3, "the live image has no oneshot of this number", b""));
+        return Err(call.fail(3, t!("the live image has no oneshot of this number"), b""));
     };
     Ok(execute(call, opened.image.name(service), opened.image.script(service, script)))
 }
@@ -82,12 +82,12 @@ fn execute(call: &Call, name: &[u8], words: &[u8]) -> u8 {
         (Ok(path), Ok(arguments), Ok(environment)) => sys::spawn::exec(path, arguments, environment),
         (Err(e), ..) | (_, Err(e), _) | (.., Err(e)) => e,
     };
-    call.failed("execute %", program.to_bytes(), failed);
+    call.failed(t!("execute %"), program.to_bytes(), failed);
     if failed == Errno::NOENT { 127 } else { 126 }
 }
 
 pub fn dryrun(call: &Call) -> Result<u8, u8> {
-    call.operand("which command line?")?;
+    call.operand(t!("which command line?"))?;
     if call.number(b'v', 1) != 0 {
         let mut line = Vec::from(&b"s6-rc-dryrun:"[..]);
         for word in call.words {

@@ -71,9 +71,9 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Open
         run::recover::ask_longruns(&mut live, &image, access == Access::Change).map_err(complain)?;
     }
     if access == Access::Change && is_unsettled(&live) {
-        refuse_nested(call, path)?;
+        refuse_nested(call, path, &mut None)?;
         // Said because it may take as long as a script does.
-        call.say("a script of a command that was killed may still run: waiting for its end", b"");
+        call.say(t!("a script of a command that was killed may still run: waiting for its end"), b"");
         settle_scripts(&mut live, None).map_err(|e| super::report::session_error(call, path, e))?;
     }
     Ok(Opened { live, image })
@@ -83,13 +83,13 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Open
 fn lock(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Locked, u8> {
     /// Between two questions: a supervisor says who its child is only after the child has begun.
     const ASK: Millis = Millis(300);
-    let mut step = Wait::No;
+    let (mut step, mut looked) = (Wait::No, None);
     loop {
         let refused = match Locked::open(path, access, step) {
             Err(e) if wait != step && matches!(e.fault(), Fault::Busy(_) | Fault::TimedOut(_)) => e,
             other => return other.map_err(|e| live_words::complain(call, path, e)),
         };
-        refuse_nested(call, path)?;
+        refuse_nested(call, path, &mut looked)?;
         let next = Millis(monotonic().0 + ASK.0);
         step = match wait {
             Wait::No => return Err(live_words::complain(call, path, refused)),
@@ -99,9 +99,13 @@ fn lock(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Locked, 
     }
 }
 
-/// A script or service of a transition that waits for the lock would wait for its own command for ever.
-fn refuse_nested(call: &Call, path: &CStr) -> Result<(), u8> {
-    let Ok(live) = Live::open(path, Access::Look, Wait::No) else { return Ok(()) };
+/// A script or service of a transition that waits for the lock would wait for its own command for ever. What was looked
+/// at is kept for the next question: memory is not given back, and there may be thousands.
+fn refuse_nested(call: &Call, path: &CStr, looked: &mut Option<Live>) -> Result<(), u8> {
+    if looked.as_mut().is_none_or(|live| live.again().is_err()) {
+        *looked = Live::open(path, Access::Look, Wait::No).ok();
+    }
+    let Some(live) = looked else { return Ok(()) };
     let Ok(db) = Db::open(live.image()) else { return Ok(()) };
     let script = sys::start::env(b"RC_NAME").map(CStr::to_bytes);
     let above = Ancestors::of_this();
@@ -110,8 +114,10 @@ fn refuse_nested(call: &Call, path: &CStr) -> Result<(), u8> {
             continue;
         }
         let service = db.name(id);
-        if script == Some(service) || is_inside(&live, service, &above) {
-            let what = "called from inside the transition of service %, whose command holds the lock of %: it would wait for itself";
+        if script == Some(service) || is_inside(live, service, &above) {
+            let what = t!(
+                "called from inside the transition of service %, whose command holds the lock of %: it would wait for itself"
+            );
             call.say_two(what, service, path.to_bytes());
             return Err(SYSTEM);
         }
@@ -169,7 +175,7 @@ pub fn corrupt(call: &Call, template: &str, path: &CStr, error: Corrupt) -> u8 {
     };
     let mut line = text::Line::new();
     line.put_filled(template, &[path.to_bytes()]).put(why);
-    call.say("%", line.as_bytes());
+    call.say(t!("%"), line.as_bytes());
     INVALID
 }
 

@@ -13,13 +13,13 @@ const READY: i32 = 3;
 pub fn holder(call: &Call) -> Result<u8, u8> {
     let (what, errno) = match run::pipes::hold(sys::process::inherited(READY)) {
         Ok(()) => return Ok(0),
-        Err(HoldError::Prepare(e)) => ("prepare", e),
-        Err(HoldError::Listen(e)) => ("listen at the socket 's'", e),
-        Err(HoldError::Fork(e)) => ("start the keeper of the pipes", e),
-        Err(HoldError::Wait(e)) => ("wait for events", e),
+        Err(HoldError::Prepare(e)) => (t!("prepare"), e),
+        Err(HoldError::Listen(e)) => (t!("listen at the socket 's'"), e),
+        Err(HoldError::Fork(e)) => (t!("start the keeper of the pipes"), e),
+        Err(HoldError::Wait(e)) => (t!("wait for events"), e),
         Err(HoldError::TooMany) => {
             let most = text::Digits::decimal(MAX_PIPES as u64);
-            return Err(call.fail(SYSTEM, "there are more pipes than %, the limit", most.as_bytes()));
+            return Err(call.fail(SYSTEM, t!("there are more pipes than %, the limit"), most.as_bytes()));
         }
     };
     Err(call.failed(what, b"", errno))
@@ -33,13 +33,13 @@ struct Ends {
 }
 
 pub fn member(call: &Call) -> Result<u8, u8> {
-    let script = call.operand("which script?")?;
-    let ends = read_script(script).map_err(|e| call.failed("read %", script.to_bytes(), e))?;
+    let script = call.operand(t!("which script?"))?;
+    let ends = read_script(script).map_err(|e| call.failed(t!("read %"), script.to_bytes(), e))?;
     let joined = run::pipes::join(ends.reads, ends.writes.as_ref().map(CBuf::as_bytes));
     joined.map_err(|error| match error {
-        JoinError::Place(e) => call.failed("find the live directory of this service directory", b"", e),
-        JoinError::Fifo(e) => call.failed("open the pipe", b"", e),
-        JoinError::Stream(e) => call.failed("connect a standard stream to the pipe", b"", e),
+        JoinError::Place(e) => call.failed(t!("find the live directory of this service directory"), b"", e),
+        JoinError::Fifo(e) => call.failed(t!("open the pipe"), b"", e),
+        JoinError::Stream(e) => call.failed(t!("connect a standard stream to the pipe"), b"", e),
     })?;
     Err(execute(call, script))
 }
@@ -74,6 +74,6 @@ fn execute(call: &Call, script: &CStr) -> u8 {
         Ok(arguments) => sys::spawn::exec(&path, arguments, Words::environment()),
         Err(e) => e,
     };
-    call.failed("execute %", path.as_bytes(), errno);
+    call.failed(t!("execute %"), path.as_bytes(), errno);
     if errno == Errno::NOENT { 127 } else { 126 }
 }

@@ -167,7 +167,7 @@ fn reason(line: &mut Line, why: Why) {
 pub fn owed(call: &Call, outcome: run::Outcome) {
     if outcome.owed != 0 && call.number(b'v', 1) != 0 {
         call.say(
-            "'skeg recover' or the next update starts what was to be up; 's6-rc -d change NAME' gives it up",
+            t!("'skeg recover' or the next update starts what was to be up; 's6-rc -d change NAME' gives it up"),
             b"",
         );
     }
@@ -178,7 +178,7 @@ pub fn owed(call: &Call, outcome: run::Outcome) {
 pub fn ended(call: &Call, outcome: run::Outcome) -> u8 {
     owed(call, outcome);
     if outcome.timed_out {
-        return call.fail(2, "timed out", b"");
+        return call.fail(2, t!("timed out"), b"");
     }
     u8::from(!outcome.is_good())
 }
@@ -188,13 +188,13 @@ pub fn ended(call: &Call, outcome: run::Outcome) -> u8 {
 pub fn session_error(call: &Call, live: &CStr, error: RunError) -> u8 {
     let (code, what) = match error.trouble() {
         Trouble::Live(error) => return live_words::complain(call, live, error),
-        Trouble::Prepare(errno) => return call.failed("prepare the waiting for events", b"", errno),
-        Trouble::Wait(errno) => return call.failed("wait for events", b"", errno),
+        Trouble::Prepare(errno) => return call.failed(t!("prepare the waiting for events"), b"", errno),
+        Trouble::Wait(errno) => return call.failed(t!("wait for events"), b"", errno),
         Trouble::NoScanner => {
-            (SYSTEM, "no s6-svscan runs on the scan directory of %: start it, then try again")
+            (SYSTEM, t!("no s6-svscan runs on the scan directory of %: start it, then try again"))
         }
         Trouble::Elsewhere => {
-            (live_words::INVALID, "% is neither where its journal began nor where it leads")
+            (live_words::INVALID, t!("% is neither where its journal began nor where it leads"))
         }
         Trouble::ScanDir(_)
         | Trouble::OtherImage
@@ -202,7 +202,7 @@ pub fn session_error(call: &Call, live: &CStr, error: RunError) -> u8 {
         | Trouble::OtherPrefix
         | Trouble::Unfinished
         | Trouble::TimedOut(_)
-        | Trouble::Unable(_) => (SYSTEM, "the supervisors of % did not come or go in time: try again"),
+        | Trouble::Unable(_) => (SYSTEM, t!("the supervisors of % did not come or go in time: try again")),
     };
     call.fail(code, what, live.to_bytes())
 }

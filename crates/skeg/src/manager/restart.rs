@@ -14,7 +14,7 @@ pub const OPTIONS: &str = "+ l=livedir v#verbosity t#timeout w#wait -m#max-scrip
 const _: () = assert!(MAX_SCRIPTS == 256);
 
 pub fn main(call: &Call) -> Result<u8, u8> {
-    call.operand("which services?")?;
+    call.operand(t!("which services?"))?;
     let opened = open(call, call.live(), Access::Change, call.patience())?;
     let selected = select(call, &opened)?;
     let Opened { mut live, image } = opened;

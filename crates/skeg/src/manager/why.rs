@@ -15,12 +15,12 @@ use text::Line;
 pub const OPTIONS: &str = "1 l=livedir -j/json";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
-    let name = call.operand("which service?")?.to_bytes();
+    let name = call.operand(t!("which service?"))?.to_bytes();
     let opened = open(call, call.live(), Access::Look, Wait::No)?;
     let id = match opened.image.db().lookup(name) {
         Some(db::Target::Service(id)) => id,
         Some(db::Target::Bundle(_)) => {
-            return Err(call.fail(3, "'%' is a bundle: 'skeg status %' lists it", name));
+            return Err(call.fail(3, t!("'%' is a bundle: 'skeg status %' lists it"), name));
         }
         None => return Err(words::unknown(call, opened.image.db(), name)),
     };

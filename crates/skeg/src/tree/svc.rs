@@ -44,17 +44,17 @@ fn commands(call: &Call) -> Result<Commands, u8> {
             b's' => by_signal(call, options.value.to_bytes())?,
             letter => letter,
         };
-        commands.push(command).map_err(|_| call.misused("too many commands: at most 62", b""))?;
+        commands.push(command).map_err(|_| call.misused(t!("too many commands: at most 62"), b""))?;
     }
     Ok(commands)
 }
 
 /// The control byte of a signal, by its name or number.
 fn by_signal(call: &Call, text: &[u8]) -> Result<u8, u8> {
-    let number = sys::signal::from_text(text).ok_or_else(|| call.misused("'%' is no signal", text))?;
+    let number = sys::signal::from_text(text).ok_or_else(|| call.misused(t!("'%' is no signal"), text))?;
     let byte = BY_SIGNAL.iter().find(|(n, _)| *n == number);
     byte.map(|(_, byte)| *byte)
-        .ok_or_else(|| call.misused("signal '%' can't be sent through a supervisor", text))
+        .ok_or_else(|| call.misused(t!("signal '%' can't be sent through a supervisor"), text))
 }
 
 pub fn main(call: &Call) -> Result<u8, u8> {
@@ -63,12 +63,12 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         None => None,
         Some(text) => {
             let goal = text.to_bytes().first().and_then(|letter| Goal::of(*letter));
-            Some(goal.ok_or_else(|| call.misused("-w takes one of d D u U r R", b""))?)
+            Some(goal.ok_or_else(|| call.misused(t!("-w takes one of d D u U r R"), b""))?)
         }
     };
-    let first = call.operand("which service directory?")?;
+    let first = call.operand(t!("which service directory?"))?;
     if first.is_empty() {
-        return Err(call.misused("an empty path names no service", b""));
+        return Err(call.misused(t!("an empty path names no service"), b""));
     }
     let Some(goal) = goal else { return Ok(send_all(call, &commands)) };
     let goal = without_readiness(call, goal, first);
@@ -91,7 +91,7 @@ fn without_readiness(call: &Call, goal: Goal, first: &CStr) -> Goal {
     if file != Err(sys::Errno::NOENT) {
         return goal;
     }
-    call.say("warning: % has no notification-fd: waiting for 'up' instead of 'ready'", first.to_bytes());
+    call.say(t!("warning: % has no notification-fd: waiting for 'up' instead of 'ready'"), first.to_bytes());
     lesser
 }
 
@@ -104,13 +104,13 @@ fn send_all(call: &Call, commands: &Commands) -> u8 {
         match sent {
             Ok(Sent::Yes) => {}
             Ok(Sent::NobodyListens) => {
-                code = call.fail(102, "can't control %: no supervisor runs on it", dir);
+                code = call.fail(102, t!("can't control %: no supervisor runs on it"), dir);
             }
             Ok(Sent::Broken(e)) => {
-                call.say_two("something is wrong with %/supervise: %", dir, words::errno(e));
+                call.say_two(t!("something is wrong with %/supervise: %"), dir, words::errno(e));
                 code = 1;
             }
-            Err(e) => code = call.failed("control %", dir, e),
+            Err(e) => code = call.failed(t!("control %"), dir, e),
         }
     }
     code

@@ -23,7 +23,7 @@ fn inherited(call: &Call, letter: u8) -> Result<Option<OwnedFd>, u8> {
     let Some(number) = call.value(letter) else { return Ok(None) };
     sys::fs::take_inherited(call.number(letter, 0))
         .map(Some)
-        .map_err(|_| call.misused("descriptor % is not open, or below 3", number.to_bytes()))
+        .map_err(|_| call.misused(t!("descriptor % is not open, or below 3"), number.to_bytes()))
 }
 
 pub fn main(call: &Call) -> Result<u8, u8> {
@@ -38,7 +38,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         letter => call.number(letter, 0).max(4),
     };
     let (ready, console) = (inherited(call, b'd')?, inherited(call, b'X')?);
-    let directory = call.operand("which scan directory?")?;
+    let directory = call.operand(t!("which scan directory?"))?;
     let config = Config {
         directory,
         capacity: max as u16,
@@ -53,13 +53,15 @@ pub fn main(call: &Call) -> Result<u8, u8> {
 fn ended(call: &Call, directory: &CStr, how: Result<(), ScannerError>) -> u8 {
     match how {
         Ok(()) => finish(call),
-        Err(ScannerError::Directory(e)) => call.failed("enter %", directory.to_bytes(), e),
-        Err(ScannerError::ControlDirectory(e)) => call.failed("set up %/.s6-svscan", directory.to_bytes(), e),
+        Err(ScannerError::Directory(e)) => call.failed(t!("enter %"), directory.to_bytes(), e),
+        Err(ScannerError::ControlDirectory(e)) => {
+            call.failed(t!("set up %/.s6-svscan"), directory.to_bytes(), e)
+        }
         Err(ScannerError::AlreadyRunning) => {
-            call.fail(USAGE, "another s6-svscan runs on % already", directory.to_bytes())
+            call.fail(USAGE, t!("another s6-svscan runs on % already"), directory.to_bytes())
         }
         Err(ScannerError::Kernel(e)) => {
-            call.failed("go on", b"", e);
+            call.failed(t!("go on"), b"", e);
             become_program(call, c".s6-svscan/crash").unwrap_or(SYSTEM)
         }
     }
@@ -70,7 +72,7 @@ fn finish(call: &Call) -> u8 {
     match become_program(call, c".s6-svscan/finish") {
         None => 0,
         Some(code) => {
-            call.say("trying .s6-svscan/crash instead", b"");
+            call.say(t!("trying .s6-svscan/crash instead"), b"");
             become_program(call, c".s6-svscan/crash").unwrap_or(code)
         }
     }
@@ -86,19 +88,21 @@ fn become_program(call: &Call, path: &CStr) -> Option<u8> {
     if error == Errno::NOENT {
         return None;
     }
-    call.failed("run %", path.to_bytes(), error);
+    call.failed(t!("run %"), path.to_bytes(), error);
     Some(126)
 }
 
 pub fn supervise(call: &Call) -> Result<u8, u8> {
-    let dir = call.operand("which service directory?")?;
+    let dir = call.operand(t!("which service directory?"))?;
     let path = dir.to_bytes();
     match supervise::supervisor::run_one(dir, notes::say_supervise) {
         Ok(()) => Ok(0),
-        Err(SuperviseError::Directory(e)) => Err(call.failed("enter %", path, e)),
+        Err(SuperviseError::Directory(e)) => Err(call.failed(t!("enter %"), path, e)),
         Err(SuperviseError::Begin) => Err(SYSTEM),
-        Err(SuperviseError::AlreadySupervised) => Err(call.fail(USAGE, "% is supervised already", path)),
-        Err(SuperviseError::NameTooLong) => Err(call.misused("the path is too long: at most 255 bytes", b"")),
-        Err(SuperviseError::Kernel(e)) => Err(call.failed("go on", b"", e)),
+        Err(SuperviseError::AlreadySupervised) => Err(call.fail(USAGE, t!("% is supervised already"), path)),
+        Err(SuperviseError::NameTooLong) => {
+            Err(call.misused(t!("the path is too long: at most 255 bytes"), b""))
+        }
+        Err(SuperviseError::Kernel(e)) => Err(call.failed(t!("go on"), b"", e)),
     }
 }

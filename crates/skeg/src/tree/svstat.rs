@@ -74,19 +74,19 @@ pub fn main(call: &Call) -> Result<u8, u8> {
             add(call, &mut fields, *field)?;
         }
     }
-    let view = look(call, call.operand("which service directory?")?)?;
+    let view = look(call, call.operand(t!("which service directory?"))?)?;
     Ok(print(&view, &fields, call.has(b'n')))
 }
 
 fn add(call: &Call, fields: &mut Fields, field: Field) -> Result<(), u8> {
-    fields.push(field).map_err(|_| call.misused("too many fields: at most 16", b""))
+    fields.push(field).map_err(|_| call.misused(t!("too many fields: at most 16"), b""))
 }
 
 fn add_named(call: &Call, fields: &mut Fields, list: &[u8]) -> Result<(), u8> {
     for name in list.split(|b| *b == b',').filter(|name| !name.is_empty()) {
         match FIELDS.iter().find(|(n, _)| *n == name) {
             Some((_, field)) => add(call, fields, *field)?,
-            None => return Err(call.misused("there is no field '%'", name)),
+            None => return Err(call.misused(t!("there is no field '%'"), name)),
         }
     }
     Ok(())
@@ -97,17 +97,17 @@ fn look(call: &Call, path: &'static core::ffi::CStr) -> Result<View, u8> {
     let supervised = match sys::fs::open_dir(CWD, path) {
         Ok(dir) => live::tree::is_supervised(&dir).map(|yes| yes.then_some(dir)),
         Err(Errno::NOENT) => Ok(None),
-        Err(e) => return Err(call.failed("open %", shown, e)),
+        Err(e) => return Err(call.failed(t!("open %"), shown, e)),
     };
-    let supervised = supervised.map_err(|e| call.failed("check %", shown, e))?;
+    let supervised = supervised.map_err(|e| call.failed(t!("check %"), shown, e))?;
     let Some(dir) = supervised else {
-        return Err(call.fail(1, "can't read the status of %: no supervisor runs on it", shown));
+        return Err(call.fail(1, t!("can't read the status of %: no supervisor runs on it"), shown));
     };
-    let status = Status::read(&dir).map_err(|e| call.failed("read the status of %", shown, e))?;
+    let status = Status::read(&dir).map_err(|e| call.failed(t!("read the status of %"), shown, e))?;
     let normally_up = match sys::fs::access(&dir, c"down", 0) {
         Ok(()) => false,
         Err(Errno::NOENT) => true,
-        Err(e) => return Err(call.failed("look for %/down", shown, e)),
+        Err(e) => return Err(call.failed(t!("look for %/down"), shown, e)),
     };
     Ok(View { status, normally_up, now: wall() })
 }

@@ -62,7 +62,8 @@ impl Waiter {
         let deadline = (timeout != 0).then(|| Millis(monotonic().0 + u64::from(timeout)));
         let mut services = Vec::new();
         for path in dirs {
-            let service = Service::new(path).map_err(|e| call.failed("listen to %", path.to_bytes(), e))?;
+            let service =
+                Service::new(path).map_err(|e| call.failed(t!("listen to %"), path.to_bytes(), e))?;
             services.push(service);
         }
         Ok(Self { services, deadline })
@@ -86,16 +87,16 @@ impl Waiter {
             let left = match self.deadline {
                 None => None,
                 Some(at) => match at.0.saturating_sub(monotonic().0) {
-                    0 => return Err(call.fail(TIMED_OUT, "timed out", b"")),
+                    0 => return Err(call.fail(TIMED_OUT, t!("timed out"), b"")),
                     ms => Some(Millis(ms)),
                 },
             };
-            self.turn(left, up).map_err(|e| call.failed("wait for events", b"", e))?;
+            self.turn(left, up).map_err(|e| call.failed(t!("wait for events"), b"", e))?;
         }
         let mut lost = 0usize;
         for service in self.services.iter().filter(|s| s.lost) {
             let path = service.path.to_bytes();
-            call.say("%: it failed for good, or its supervisor has gone", path);
+            call.say(t!("%: it failed for good, or its supervisor has gone"), path);
             lost += 1;
         }
         Ok(u8::try_from(lost).unwrap_or(SYSTEM))

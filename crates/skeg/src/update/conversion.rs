@@ -24,7 +24,7 @@ pub fn parse(call: &Call, path: &[u8], bytes: &[u8], old: &Db<'_>) -> Result<Con
         let mut place = Line::new();
         place.put(path).put(b":").num(number as u64 + 1).put(b": ");
         let words = source::execline::words(line)
-            .map_err(|_| call.fail(USAGE, "%quotes or braces that do not match", place.as_bytes()))?;
+            .map_err(|_| call.fail(USAGE, t!("%quotes or braces that do not match"), place.as_bytes()))?;
         // The rules keep the words as long as the process lives: there are few.
         let words: &'static [u8] = words.leak();
         let result =
@@ -38,7 +38,7 @@ pub fn parse(call: &Call, path: &[u8], bytes: &[u8], old: &Db<'_>) -> Result<Con
 #[inline(never)]
 pub fn contents(call: &Call) -> Result<&'static [u8], u8> {
     let Some(path) = call.value(b'f') else { return Ok(b"") };
-    const DOING: &str = "read the conversion file %";
+    const DOING: crate::words::Text = t!("read the conversion file %");
     // The null device is a customary way to say that there are no rules.
     if fs::stat(sys::CWD, path).is_ok_and(|stat| kind(&stat) == fs::FileType::CharacterDevice) {
         return Ok(b"");
@@ -55,19 +55,19 @@ pub fn contents(call: &Call) -> Result<&'static [u8], u8> {
 #[inline(never)]
 pub fn say(call: &Call, place: &[u8], error: RuleError<'_>) -> u8 {
     let (code, what, name, other): (_, _, &[u8], &[u8]) = match error {
-        RuleError::Unknown(name) => (3, "%the live image has no service '%'", name, b""),
-        RuleError::NotAtomic(name) => (5, "%'%' is a bundle; a rule is for one service", name, b""),
-        RuleError::Twice(name) => (6, "%service '%' has a rule already", name, b""),
+        RuleError::Unknown(name) => (3, t!("%the live image has no service '%'"), name, b""),
+        RuleError::NotAtomic(name) => (5, t!("%'%' is a bundle; a rule is for one service"), name, b""),
+        RuleError::Twice(name) => (6, t!("%service '%' has a rule already"), name, b""),
         RuleError::Keyword(word) => {
-            (USAGE, "%'%' can't stand there: a rule is OLD [-> NEW] [restart]", word, b"")
+            (USAGE, t!("%'%' can't stand there: a rule is OLD [-> NEW] [restart]"), word, b"")
         }
         RuleError::NoSuchTarget(old, new) => {
-            (4, "%'%' can't become '%', which the new image does not have", old, new)
+            (4, t!("%'%' can't become '%', which the new image does not have"), old, new)
         }
         RuleError::TargetTwice(new, old) => {
-            (6, "%more than one service becomes '%', '%' among them", new, old)
+            (6, t!("%more than one service becomes '%', '%' among them"), new, old)
         }
     };
-    crate::words::complain_all(call.name, what, &[place, name, other]);
+    crate::words::complain_text(call.name, what.bytes(), &[place, name, other]);
     code
 }

@@ -25,7 +25,7 @@ impl Side {
     /// A directory with a `state` file is a live one.
     fn open(call: &Call, path: &'static CStr) -> Result<Self, u8> {
         let state = Path::from_pieces(&[path.to_bytes(), b"/state"])
-            .map_err(|_| call.failed("open %", path.to_bytes(), sys::Errno::NAMETOOLONG))?;
+            .map_err(|_| call.failed(t!("open %"), path.to_bytes(), sys::Errno::NAMETOOLONG))?;
         if fs::access(sys::CWD, &state, 0).is_ok() {
             return open(call, path, Access::Read, call.patience()).map(Self::Live);
         }
@@ -43,7 +43,7 @@ impl Side {
 pub const OPTIONS: &str = "2 l=livedir w#wait -j/json";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
-    let first = call.operand("compare with what?")?;
+    let first = call.operand(t!("compare with what?"))?;
     let (a, b) = call.operands().nth(1).map_or((call.live(), first), |second| (first, second));
     let (a, b) = (Side::open(call, a)?, Side::open(call, b)?);
     let mut out = Out { json: call.has(b'j').then(Json::new), found: 0 };

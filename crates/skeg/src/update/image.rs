@@ -28,9 +28,9 @@ impl ImageFile {
     #[inline(never)]
     pub fn open(call: &Call, path: &CStr) -> Result<Self, u8> {
         let shown = path.to_bytes();
-        let (file, size) = open_regular(call, "open the image %", path)?;
+        let (file, size) = open_regular(call, t!("open the image %"), path)?;
         let mapped = MappedFile::new(&file, size);
-        let bytes = mapped.map_err(|e| call.failed("map the image %", shown, e))?.leak();
+        let bytes = mapped.map_err(|e| call.failed(t!("map the image %"), shown, e))?.leak();
         let stays = if fs::is_read_only(&file).unwrap_or(false) { open_path(&file).ok() } else { None };
         Self::check(call, path, bytes, stays)
     }
@@ -38,7 +38,7 @@ impl ImageFile {
     /// The same, but a directory is a source tree.
     #[inline(never)]
     pub fn open_or_compile(call: &Call, path: &'static CStr) -> Result<Self, u8> {
-        let stat = fs::stat(sys::CWD, path).map_err(|e| call.failed("look at %", path.to_bytes(), e))?;
+        let stat = fs::stat(sys::CWD, path).map_err(|e| call.failed(t!("look at %"), path.to_bytes(), e))?;
         if kind(&stat) != FileType::Directory {
             return Self::open(call, path);
         }
@@ -85,7 +85,7 @@ pub fn kind(stat: &Stat) -> FileType {
 /// Opens a file to read it, without waiting, and with its size; else the exit code, after a message that says what `doing` was
 /// about. Only a regular one: a FIFO would have a reader wait for ever, and a device has no size.
 #[inline(never)]
-pub fn open_regular(call: &Call, doing: &str, path: &CStr) -> Result<(OwnedFd, usize), u8> {
+pub fn open_regular(call: &Call, doing: crate::words::Text, path: &CStr) -> Result<(OwnedFd, usize), u8> {
     let failed = |e| call.failed(doing, path.to_bytes(), e);
     let file = fs::open(sys::CWD, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(failed)?;
     let stat = fs::fstat(&file).map_err(failed)?;
@@ -93,11 +93,11 @@ pub fn open_regular(call: &Call, doing: &str, path: &CStr) -> Result<(OwnedFd, u
     Ok((file, stat.st_size as usize))
 }
 
-fn must_be_regular(call: &Call, doing: &str, path: &CStr, stat: &Stat) -> Result<(), u8> {
+fn must_be_regular(call: &Call, doing: crate::words::Text, path: &CStr, stat: &Stat) -> Result<(), u8> {
     match kind(stat) {
         FileType::RegularFile => Ok(()),
         FileType::Directory => Err(call.failed(doing, path.to_bytes(), Errno::ISDIR)),
-        _ => Err(call.fail(SYSTEM, "% is no regular file", path.to_bytes())),
+        _ => Err(call.fail(SYSTEM, t!("% is no regular file"), path.to_bytes())),
     }
 }
 
@@ -127,7 +127,7 @@ pub fn follow(path: &CStr) -> sys::Result<(Path, Option<Stat>)> {
 /// The same for a file that is about to be replaced: refused, after a message, where something else than a regular file is.
 #[inline(never)]
 pub fn output(call: &Call, path: &CStr) -> Result<(Path, Option<Stat>), u8> {
-    const DOING: &str = "write %";
+    const DOING: crate::words::Text = t!("write %");
     let (place, stat) = follow(path).map_err(|e| call.failed(DOING, path.to_bytes(), e))?;
     if let Some(stat) = &stat {
         must_be_regular(call, DOING, path, stat)?;

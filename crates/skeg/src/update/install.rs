@@ -19,7 +19,7 @@ const INVALID: u8 = 4;
 /// One image, or one of the other ways.
 fn understand(call: &Call) -> Result<(), u8> {
     if b"tbk".iter().filter(|letter| call.has(**letter)).count() > 1 {
-        return Err(call.misused("only one of --trial, --back and --keep", b""));
+        return Err(call.misused(t!("only one of --trial, --back and --keep"), b""));
     }
     match call.operands().next() {
         Some(word) if call.last(b"bk") != 0 => Err(call.surplus(word)),
@@ -32,16 +32,16 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let dir = call.value(b'd').unwrap_or(c"/data");
     let limit = call.number(b't', 0);
     if call.has(b't') && limit == 0 {
-        return Err(call.misused("--trial needs a time: with % seconds no boot can come up", b"0"));
+        return Err(call.misused(t!("--trial needs a time: with % seconds no boot can come up"), b"0"));
     }
     let failed = |e: LiveError| match e.fault() {
         Fault::Sys(Op::Write, What::Store, Errno::OPNOTSUPP) => {
-            let what = "% is on FAT, which has no links and no atomic rename: use another file system";
+            let what = t!("% is on FAT, which has no links and no atomic rename: use another file system");
             call.fail(SYSTEM, what, dir.to_bytes())
         }
         Fault::TimedOut(_) => call.fail(
             SYSTEM,
-            "another skeg install is still at work on %: try again when it has ended",
+            t!("another skeg install is still at work on %: try again when it has ended"),
             dir.to_bytes(),
         ),
         _ => live_words::complain(call, dir, e),
@@ -75,14 +75,14 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         let is_back = |current: Image| wanted.is_some_and(|wanted| wanted.as_c() == current.as_c());
         let again = store.link(c"current").map_err(failed)?.is_some_and(is_back);
         if !store.back(&boots).map_err(failed)? {
-            return Err(call.fail(1, "there is no %/previous to go back to", dir.to_bytes()));
+            return Err(call.fail(1, t!("there is no %/previous to go back to"), dir.to_bytes()));
         }
         if again {
-            call.say("%/current is what previous is already: nothing older is kept", dir.to_bytes());
+            call.say(t!("%/current is what previous is already: nothing older is kept"), dir.to_bytes());
         }
         return Ok(0);
     }
-    let file = call.operand("which image?")?;
+    let file = call.operand(t!("which image?"))?;
     let image = ImageFile::open(call, file)?;
     if !signed(image.bytes()) {
         words::complain_all(call.name, "%: %%", &[file.to_bytes(), signature::MISSING, path.to_bytes()]);
@@ -91,7 +91,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let seconds = Digits::decimal(u64::from(limit));
     let mark = call.has(b't').then(|| seconds.as_bytes());
     if !open()?.install(&image.db.hash(), image.bytes(), mark, &boots).map_err(failed)? {
-        call.say("% is the current image already", file.to_bytes());
+        call.say(t!("% is the current image already"), file.to_bytes());
     }
     Ok(0)
 }

@@ -31,7 +31,7 @@ fn members(set: &Set) -> Members {
 }
 
 pub fn plan(call: &Call) -> Result<u8, u8> {
-    let what = call.operand("which image or source tree?")?;
+    let what = call.operand(t!("which image or source tree?"))?;
     let opened = open(call, call.live(), Access::Read, call.patience())?;
     let file = ImageFile::open_or_compile(call, what)?;
     let plan = make(call, &opened, &file)?;
@@ -40,7 +40,7 @@ pub fn plan(call: &Call) -> Result<u8, u8> {
     }
     let unfinished = Journal::present(opened.live.locked().sv());
     if unfinished {
-        call.say("an unfinished command comes first, and may change this plan: see 'skeg recover'", b"");
+        call.say(t!("an unfinished command comes first, and may change this plan: see 'skeg recover'"), b"");
     }
     if call.has(b'j') { words::output(&reason::json(&plan, unfinished)) } else { reason::print(&plan) }
         .map(|()| 0)
@@ -55,7 +55,7 @@ pub fn make(call: &Call, opened: &Opened, file: &ImageFile) -> Result<Plan<'stat
 }
 
 fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -> Result<(), u8> {
-    let cant = |e| call.failed("write the plan %", to.to_bytes(), e);
+    let cant = |e| call.failed(t!("write the plan %"), to.to_bytes(), e);
     let saved = Saved {
         old: Side { generation: opened.live.generation().number(), hash: plan.old.hash() },
         old_up: members(&plan.old_up),
@@ -75,7 +75,7 @@ fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -
     if [Some(what), call.value(b'f')].iter().flatten().any(is_there) {
         return Err(call.fail(
             USAGE,
-            "% is what the plan is made from: it can't be written there",
+            t!("% is what the plan is made from: it can't be written there"),
             to.to_bytes(),
         ));
     }
@@ -83,11 +83,11 @@ fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -
 }
 
 pub fn apply(call: &Call) -> Result<u8, u8> {
-    let what = call.operand("which plan, image or source tree?")?;
+    let what = call.operand(t!("which plan, image or source tree?"))?;
     let deadline = call.deadline();
     let saved = saved_plan(call, what)?;
     if saved.is_some() && call.has(b'f') {
-        let why = "a saved plan has its conversion rules; -f is for an image or source tree";
+        let why = t!("a saved plan has its conversion rules; -f is for an image or source tree");
         return Err(call.misused(why, b""));
     }
     let opened = open(call, call.live(), Access::Change, call.patience())?;
@@ -103,7 +103,7 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
     // A tree is no place for an image: that of the one before stays noted, for `skeg sync`.
     let noted = if file.compiled { opened.live.generation().compiled().ok() } else { None };
     let compiled = noted.map_or_else(|| absolute(path), Ok);
-    let compiled = compiled.map_err(|e| call.failed("find the path of %", path.to_bytes(), e))?;
+    let compiled = compiled.map_err(|e| call.failed(t!("find the path of %"), path.to_bytes(), e))?;
     let request = Request {
         compiled: &compiled,
         source: file.source(),
@@ -119,7 +119,7 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
 
 /// The plan in this file, if it is one.
 fn saved_plan(call: &Call, path: &CStr) -> Result<Option<Saved>, u8> {
-    let cant = |e| call.failed("read %", path.to_bytes(), e);
+    let cant = |e| call.failed(t!("read %"), path.to_bytes(), e);
     let file = fs::open(sys::CWD, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(cant)?;
     let mut head = [0; 8];
     match fs::pread(&file, &mut head, 0) {
@@ -131,12 +131,12 @@ fn saved_plan(call: &Call, path: &CStr) -> Result<Option<Saved>, u8> {
     let mapped = MappedFile::new(&file, size).map_err(cant)?;
     Saved::decode(mapped.bytes())
         .map(Some)
-        .ok_or_else(|| call.fail(4, "% is a damaged plan", path.to_bytes()))
+        .ok_or_else(|| call.fail(4, t!("% is a damaged plan"), path.to_bytes()))
 }
 
 /// Makes a saved plan again, and sees that it is the same.
 fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, ImageFile, Plan<'static>), u8> {
-    let moved = |why| call.fail(MOVED, "%: the plan does not fit any more; make it again", why);
+    let moved = |why| call.fail(MOVED, t!("%: the plan does not fit any more; make it again"), why);
     let old = *opened.image.db();
     let (up, owed) = (run::up_set(&opened.live), run::owed_set(&opened.live));
     if saved.old != (Side { generation: opened.live.generation().number(), hash: old.hash() }) {

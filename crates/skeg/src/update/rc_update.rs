@@ -21,10 +21,10 @@ pub const OPTIONS: &str = "l=livedir f=conversion-file n/dry-run b/block E/no-fo
     v#verbosity t#timeout";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
-    let (live, path) = (call.live(), call.operand("which image?")?);
+    let (live, path) = (call.live(), call.operand(t!("which image?"))?);
     for (path, what) in [
-        (live, "the live directory '%' must be an absolute path"),
-        (path, "the image '%' must be an absolute path"),
+        (live, t!("the live directory '%' must be an absolute path")),
+        (path, t!("the image '%' must be an absolute path")),
     ] {
         if !path.to_bytes().starts_with(b"/") {
             return Err(call.misused(what, path.to_bytes()));
@@ -43,7 +43,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         return print_dry(&plan);
     }
     if deadline.is_some_and(|d| d <= monotonic()) {
-        return Err(call.fail(10, "timed out before anything was changed", b""));
+        return Err(call.fail(10, t!("timed out before anything was changed"), b""));
     }
     let request = Request {
         compiled: path,
@@ -82,7 +82,7 @@ pub fn perform(call: &Call, opened: Opened, plan: &Plan<'_>, request: &Request<'
     let sv = fs::dup(live.locked().sv(), 3);
     let verbosity = call.number(b'v', 1);
     if plan.old.edits() > 0 && plan.new.edits() == 0 && verbosity > 0 {
-        call.say("the bundles that s6-rc-bundle has edited are those of the new image again", b"");
+        call.say(t!("the bundles that s6-rc-bundle has edited are those of the new image again"), b"");
     }
     let reporter = |image| {
         let history = sv.as_ref().ok().and_then(|sv| History::open(sys::AsFd::as_fd(sv)).ok());
@@ -95,7 +95,7 @@ pub fn perform(call: &Call, opened: Opened, plan: &Plan<'_>, request: &Request<'
     match update(live, &old, &new, plan, request, &mut listeners) {
         Ok(Updated::Switched(outcome)) => ended(call, outcome),
         Ok(Updated::NotSwitched(outcome)) => {
-            call.say("not all services could be stopped: the old image stays in force", b"");
+            call.say(t!("not all services could be stopped: the old image stays in force"), b"");
             match ended(call, outcome) {
                 0 => 0,
                 code => code + 8,
@@ -109,17 +109,17 @@ fn say(call: &Call, live: &CStr, error: UpdateError) -> u8 {
     let error = match error {
         UpdateError::Before(error) => {
             let code = session_error(call, live, error);
-            return call.fail(code, "the old image stays in force", b"");
+            return call.fail(code, t!("the old image stays in force"), b"");
         }
         UpdateError::After(error) => error,
     };
     let code = match error.trouble() {
         Trouble::Live(_) | Trouble::Prepare(_) | Trouble::Wait(_) => session_error(call, live, error),
         Trouble::NoScanner => {
-            call.fail(USAGE, "no s6-svscan runs on the scan directory of %", live.to_bytes())
+            call.fail(USAGE, t!("no s6-svscan runs on the scan directory of %"), live.to_bytes())
         }
-        Trouble::TimedOut(_) => call.fail(2, "timed out waiting for supervisors", b""),
-        _ => call.fail(SYSTEM, "the scan directory of % can't be brought up to date", live.to_bytes()),
+        Trouble::TimedOut(_) => call.fail(2, t!("timed out waiting for supervisors"), b""),
+        _ => call.fail(SYSTEM, t!("the scan directory of % can't be brought up to date"), live.to_bytes()),
     };
-    call.fail(code, "the new image is in force, but not complete: 'skeg recover' goes on", b"")
+    call.fail(code, t!("the new image is in force, but not complete: 'skeg recover' goes on"), b"")
 }

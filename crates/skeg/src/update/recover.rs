@@ -33,18 +33,18 @@ fn mend(
         |image: &engine::Image<'_>, note| Reporter::new(call.name, image, verbosity, None).take(note);
     let (what, services) = match recover(locked, deadline, &mut tell).map_err(|e| say(call, live, e))? {
         Recovered::Nothing => return Ok(true),
-        Recovered::InitUndone => ("%: an init that was cut short has been undone", None),
-        Recovered::InitDone => ("%: an init that was cut short has been completed", None),
-        Recovered::UpdateUndone(o) => ("%: an update that was cut short has been undone", Some(o)),
-        Recovered::UpdateDone(o) => ("%: an update that was cut short has been completed", Some(o)),
-        Recovered::ChangeDone(o) => ("%: a change that was cut short has been completed", Some(o)),
-        Recovered::OwedStarted(o) => ("%: what a command that failed had left down was started", Some(o)),
+        Recovered::InitUndone => (t!("%: an init that was cut short has been undone"), None),
+        Recovered::InitDone => (t!("%: an init that was cut short has been completed"), None),
+        Recovered::UpdateUndone(o) => (t!("%: an update that was cut short has been undone"), Some(o)),
+        Recovered::UpdateDone(o) => (t!("%: an update that was cut short has been completed"), Some(o)),
+        Recovered::ChangeDone(o) => (t!("%: a change that was cut short has been completed"), Some(o)),
+        Recovered::OwedStarted(o) => (t!("%: what a command that failed had left down was started"), Some(o)),
     };
     let good = services.is_none_or(|o| o.is_good());
     if verbosity > 0 {
         call.say(what, live.to_bytes());
         if !good {
-            call.say("warning: not all services that were up came back", b"");
+            call.say(t!("warning: not all services that were up came back"), b"");
         }
         if let Some(outcome) = services {
             owed(call, outcome);
@@ -68,7 +68,7 @@ pub fn finish(call: &Call, live: &CStr, mut locked: Locked, wait: Wait) -> Resul
 
 fn say(call: &Call, live: &CStr, error: RunError) -> u8 {
     if error == LiveError::BAD_IMAGE.into() {
-        let what = "%/image is corrupt: an unfinished command can't be finished";
+        let what = t!("%/image is corrupt: an unfinished command can't be finished");
         return call.fail(live_words::INVALID, what, live.to_bytes());
     }
     session_error(call, live, error)

@@ -26,7 +26,7 @@ pub const OPTIONS: &str = "+ -i/if-changed l=livedir o=output h=fdholder-user v#
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let deadline = call.deadline();
-    call.operand("which source directories?")?;
+    call.operand(t!("which source directories?"))?;
     let stores: Vec<&'static CStr> = call.operands().collect();
     let mut look = Look::new();
     // One that can't be looked at is the compiler's to complain about.
@@ -44,7 +44,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         _ => Some(open(call, call.live(), Access::Change, call.patience())?),
     };
     let path = target(call, opened.as_ref().map(|opened| &opened.live))
-        .ok_or_else(|| call.failed("find the path of the image", b"", Errno::NAMETOOLONG))?;
+        .ok_or_else(|| call.failed(t!("find the path of the image"), b"", Errno::NAMETOOLONG))?;
     let (place, _) = output(call, &path)?;
     let file = ImageFile::compile(call, &stores, call.number(b'v', 1))?;
     let plan = match &opened {

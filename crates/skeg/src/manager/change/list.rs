@@ -33,7 +33,7 @@ pub fn diff(call: &Call, opened: &Opened) -> Result<u8, u8> {
     let mut text = Vec::new();
     for service in 0..image.db().longruns() as u16 {
         let name = image.name(service);
-        let cant = |e| call.failed("read the status of service %", name, e);
+        let cant = |e| call.failed(t!("read the status of service %"), name, e);
         let path = generation.service_path(name, b"").map_err(|_| cant(sys::Errno::NAMETOOLONG))?;
         let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
         let status = fs::open(generation.dir(), &path, flags, 0).and_then(Status::read).map_err(cant)?;
