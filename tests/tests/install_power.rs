@@ -215,7 +215,7 @@ struct Scenario {
     after: (&'static str, Option<&'static str>, bool),
 }
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     Scenario { name: "the first", before: &[], words: &["a.img"], after: ("a", None, false) },
     Scenario { name: "the second", before: &[&["a.img"]], words: &["b.img"], after: ("b", Some("a"), false) },
     Scenario {
@@ -241,6 +241,13 @@ const SCENARIOS: [Scenario; 6] = [
         before: &[&["a.img"], &["--trial", "30", "b.img"]],
         words: &["--back"],
         after: ("a", Some("a"), false),
+    },
+    // The boot that ends a good trial does the same.
+    Scenario {
+        name: "keep",
+        before: &[&["a.img"], &["--trial", "30", "b.img"]],
+        words: &["--keep"],
+        after: ("b", Some("a"), false),
     },
 ];
 

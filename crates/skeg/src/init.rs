@@ -181,7 +181,22 @@ fn environment<T>(handover: u64, then: impl FnOnce(&[Word<'_>]) -> T) -> T {
     let digits = text::Digits::decimal(handover);
     let handover = CBuf::<48>::from_pieces(&[HANDOVER, b"=", digits.as_bytes()]).unwrap_or_default();
     let path = c"PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-    then(&[Word::new(path), Word::new(c"HOME=/"), Word::new(c"TERM=linux"), Word::new(&handover), Word::END])
+    // What a test armed goes on to the applets of the boot.
+    #[cfg(feature = "fault")]
+    let fault = CBuf::<80>::from_pieces(&[
+        b"SKEG_FAULT=",
+        sys::start::env(b"SKEG_FAULT").map_or(b"".as_slice(), CStr::to_bytes),
+    ])
+    .unwrap_or_default();
+    then(&[
+        Word::new(path),
+        Word::new(c"HOME=/"),
+        Word::new(c"TERM=linux"),
+        Word::new(&handover),
+        #[cfg(feature = "fault")]
+        Word::new(&fault),
+        Word::END,
+    ])
 }
 
 /// Replaces this program.

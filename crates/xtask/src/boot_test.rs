@@ -10,7 +10,7 @@ use crate::demo::{BOOT_LIMIT, LIMIT, Router, UP};
 use crate::qemu::{self, Drive, Guest, Images, Root, Run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const HELP: &str = "\
 cargo xtask boot-test [ARCH...|all] [--only TEST] [--built]
@@ -124,6 +124,11 @@ fn at_shell(guest: &mut Guest) -> Outcome {
         guest.wait_for(GREETING, LIMIT, |_| ())?;
     }
     guest.must("true", LIMIT).map(|_| ())
+}
+
+/// Whether the shell of the console comes within this time, or has come.
+pub fn greets(guest: &mut Guest, limit: Duration) -> bool {
+    guest.has_said(GREETING) || guest.wait_for(GREETING, limit, |_| ()).is_ok()
 }
 
 /// What the shell of the console begins with.

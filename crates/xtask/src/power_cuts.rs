@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: ISC
 //! `cargo xtask power-cuts`: what an install leaves on a real file system when the power goes, at any moment.
 //!
-//! A guest installs images on ext4 (`noauto_da_alloc`, which takes away what ext4 does for programs without `fsync`) while QEMU
-//! records each write and flush of the partition. Of that record every power cut is made ([`log`]), a second guest mounts each
-//! partition that is left, as a boot does, and checks the images; some are booted. In a second part QEMU is killed while
-//! a machine boots and installs, again and again.
+//! A guest installs images, goes back, tries one, on ext4 (`noauto_da_alloc`, which takes away what ext4 does for programs
+//! without `fsync`), or on f2fs, while QEMU records each write and flush of the partition. Of that record every power cut is made
+//! ([`log`]), a second guest mounts each partition that is left, as a boot does, and checks the images; some are booted. In
+//! a second part ([`kills`]) QEMU is killed while a machine boots and installs, again and again.
 
+mod kills;
 mod log;
+mod scenario;
 mod states;
 
 use crate::arch::{self, Arch};
@@ -15,21 +17,54 @@ use crate::command::{Outcome, target};
 use crate::demo::{BOOT_LIMIT, LIMIT, UP};
 use crate::qemu::{self, Drive, Guest, Images, Root, Run, Way};
 use log::{Entry, Random};
+use scenario::{Kind, Scenario, scenarios};
 use states::{Judged, State};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-cargo xtask power-cuts [--all] [--kills N] [--seed N] [--built]
-Records the block writes of `skeg install` in a guest (x86_64) and looks at what each power cut leaves: the old or the new
-image, whole, and the new one once the command has ended; without an `fsync` it must find what that is for. Then kills QEMU at
-random moments of boots and installs.
+cargo xtask power-cuts [--all] [--f2fs] [--kills N] [--seed N] [--built]
+Records the block writes of `skeg install`, `--back`, `--keep` and of the boots of a trial in a guest and looks at what each
+power cut leaves: the old or the new image, whole, and the new one once the command has ended; without an `fsync` it must find
+what that is for. Then kills QEMU at random moments of boots and installs.
 
-  --all      leave out each fsync in turn, with every subset of unflushed writes (default: those that ext4 needs, prefixes only)
+  --all      every subset of unflushed writes where an `fsync` is left out, and of the commands leave out those, too, that ext4
+             does not need (default: those that it needs, prefixes only)
+  --f2fs     the records on f2fs and nothing else, on armv7: the kernel for x86_64 has no f2fs
   --kills N  boots that are cut (default 20)
   --seed N   for the same moments as another run
-  --built    take target/dist/x86_64/skeg and skeg-fault as they are
+  --built    take target/dist/ARCH/skeg and skeg-fault as they are
 ";
+
+/// Writes a file system with these files in it.
+type Make = fn(&Path, &[(&str, &[u8])]) -> Outcome;
+
+/// A file system.
+struct System {
+    name: &'static str,
+    /// Options of its mount.
+    options: &'static str,
+    make: Make,
+    /// Bytes that it writes whole or not at all.
+    unit: usize,
+    /// The machine whose kernel has it.
+    arch: &'static str,
+}
+
+static EXT4: System = System {
+    name: "ext4",
+    // The journal is written when it is told to be, not after some seconds: a slow guest leaves the same.
+    options: "noauto_da_alloc,commit=600",
+    make: qemu::ext4,
+    unit: 1024,
+    arch: "x86_64",
+};
+
+static F2FS: System =
+    System { name: "f2fs", options: "fsync_mode=posix", make: qemu::f2fs, unit: 4096, arch: "armv7" };
+
+/// What a link to each image says, and the image's label.
+type Names = Vec<(String, &'static str)>;
 
 /// How many partitions of each whole scenario really boot.
 const BOOTS: usize = 2;
@@ -37,7 +72,7 @@ const BOOTS: usize = 2;
 /// `cargo xtask power-cuts`.
 pub fn main(mut args: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
-    let (mut all, mut kills, mut seed, mut built) = (false, 20, None, false);
+    let (mut all, mut kills, mut seed, mut built, mut system) = (false, 20, None, false, &EXT4);
     while let Some(arg) = args.next().map_err(|e| e.to_string())? {
         let number = |args: &mut lexopt::Parser| -> Outcome<u64> {
             args.value().and_then(|v| v.parse()).map_err(|e| format!("power-cuts: {e}"))
@@ -48,13 +83,14 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
                 return Ok(());
             }
             Long("all") => all = true,
+            Long("f2fs") => system = &F2FS,
             Long("kills") => kills = number(&mut args)?,
             Long("seed") => seed = Some(number(&mut args)?),
             Long("built") => built = true,
             other => return Err(format!("power-cuts: {} (see --help)", other.unexpected())),
         }
     }
-    let arch = arch::named("x86_64")?.first().ok_or("no x86_64")?;
+    let arch = arch::named(system.arch)?.first().ok_or("no such architecture")?;
     if !built {
         crate::dist::build(arch, false, None)?;
         crate::dist::build(arch, true, None)?;
@@ -66,69 +102,10 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
     println!("seed {seed}");
     let mut random = Random::new(seed);
     let images = qemu::build_root(arch, Root::Small)?;
-    let bench = Bench { arch, images, folder: target().join("qemu").join(arch.name) };
-    bench.installs(all, &mut random)?;
-    bench.trials(&mut random)?;
-    bench.kills(kills, &mut random)
-}
-
-/// What is recorded.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// An install.
-    Install,
-    /// An install on trial.
-    OnTrial,
-    /// A boot that tries an image, until its `default` has begun to start.
-    Try,
-    /// The boot after one that did not come up, until it is up.
-    Back,
-}
-
-/// What is recorded, and which `fsync` it leaves out.
-struct Scenario {
-    kind: Kind,
-    without: u32,
-    /// Whether ext4 itself needs that `fsync`: of the others the model in `tests/install_power.rs` shows the use.
-    needed: bool,
-}
-
-/// `fsync`s of an install, and of one on trial: image, its directory, (mark,) what is aside, `previous`, `current`.
-const SYNCS: [u32; 2] = [5, 6];
-
-fn scenarios(all: bool) -> Vec<Scenario> {
-    let mut list = Vec::new();
-    for (kind, syncs) in [Kind::Install, Kind::OnTrial].into_iter().zip(SYNCS) {
-        list.push(Scenario { kind, without: 0, needed: false });
-        for without in 1..=syncs {
-            // ext4 keeps names in order, in its journal; bytes, and the last name, are what it must be told to keep.
-            let needed = without == 1 || without == syncs || (kind == Kind::OnTrial && without == 3);
-            if needed || all {
-                list.push(Scenario { kind, without, needed });
-            }
-        }
-    }
-    list
-}
-
-impl Scenario {
-    fn name(&self) -> String {
-        let what = match self.kind {
-            Kind::Install => "install",
-            Kind::OnTrial => "install on trial",
-            Kind::Try => "the boot that tries it",
-            Kind::Back => "the boot that goes back",
-        };
-        match self.without {
-            0 => what.to_owned(),
-            n => format!("{what} without fsync {n}"),
-        }
-    }
-
-    fn command(&self) -> String {
-        let trial = if self.kind == Kind::OnTrial { "--trial 600 " } else { "" };
-        format!("SKEG_FAULT=install:{}:nosync skeg-fault install {trial}/data/three.image", self.without)
-    }
+    let bench = Bench { arch, system, images, folder: target().join("qemu").join(arch.name) };
+    let (names, on_trial) = bench.commands(all, &mut random)?;
+    bench.boots(names, on_trial, all, &mut random)?;
+    if system.name == EXT4.name { bench.kills(kills, &mut random) } else { Ok(()) }
 }
 
 pub use states::SCRIPT;
@@ -143,6 +120,7 @@ struct Recorded {
 /// What everything here needs.
 struct Bench {
     arch: &'static Arch,
+    system: &'static System,
     images: Images,
     folder: PathBuf,
 }
@@ -158,18 +136,14 @@ impl Bench {
         let (one, two) = (self.image("one", Way::Good)?, self.image("two", Way::Good)?);
         let three = self.image("three", way)?;
         let data = self.folder.join(name);
-        let churn =
-            b"#!/bin/sh\nwhile :; do for i in one two three; do skeg install /data/$i.image; done; done\n";
-        let files: [(&str, &[u8]); 4] =
-            [("one.image", &one), ("two.image", &two), ("three.image", &three), ("churn", churn)];
-        qemu::ext4(&data, &files)?;
+        let files: [(&str, &[u8]); 3] = [("one.image", &one), ("two.image", &two), ("three.image", &three)];
+        (self.system.make)(&data, &files)?;
         Ok(data)
     }
 
     fn run(&self, drive: Drive, append: &str) -> Run {
         Run {
-            // The journal is written when it is told to be, not after some seconds: a slow guest leaves the same.
-            append: format!("skeg.data=/dev/vdb,ext4,noauto_da_alloc,commit=600 {append}"),
+            append: format!("skeg.data=/dev/vdb,{},{} {append}", self.system.name, self.system.options),
             drives: vec![drive],
             ..Run::default()
         }
@@ -179,40 +153,75 @@ impl Bench {
         qemu::start(self.arch, &self.images, how)
     }
 
-    /// All installs, recorded, cut, checked, some booted.
-    fn installs(&self, all: bool, random: &mut Random) -> Outcome {
+    /// All commands, recorded, cut, checked, some booted. What the links say; and a partition with an image on trial.
+    fn commands(&self, all: bool, random: &mut Random) -> Outcome<(Names, Vec<u8>)> {
         let start = Instant::now();
         let data = self.partition("power.data", Way::Good)?;
         let base = read(&data)?;
-        let (names, recorded, entries) = self.record(&data, scenarios(all))?;
+        let kinds = [Kind::Install, Kind::OnTrial, Kind::Return, Kind::Keep];
+        let (names, recorded, entries) =
+            self.record(&data, scenarios(&kinds, self.system.name == EXT4.name, all))?;
+        let on_trial = read(&data)?;
         let cuts = self.look(&base, &recorded, &entries, &names, all, random)?;
-        println!("installs: {cuts} power cuts looked at ({:.0} s)", start.elapsed().as_secs_f32());
-        Ok(())
+        println!(
+            "{}, commands: {cuts} power cuts looked at ({:.0} s)",
+            self.system.name,
+            start.elapsed().as_secs_f32()
+        );
+        Ok((names, on_trial))
     }
 
-    /// The boot that tries an image which hangs, and the one after it.
-    fn trials(&self, random: &mut Random) -> Outcome {
+    /// The boot that tries an image which hangs, and the one after it; and the boot that ends a good trial.
+    fn boots(&self, mut names: Names, on_trial: Vec<u8>, all: bool, random: &mut Random) -> Outcome {
         let start = Instant::now();
         let data = self.partition("trials.data", Way::Hangs)?;
         let mut guest =
             boot_test::small(self.arch, &self.images, &self.run(Drive::writable(data.clone()), ""))?;
-        let names = install_all(&mut guest, "--trial 600 ")?;
+        names.extend(install_all(&mut guest, "--trial 600 ")?);
         guest.type_line("poweroff")?;
         guest.wait_end(LIMIT, |_| ())?;
-        let mut cuts = 0;
-        for (kind, end) in [(Kind::Try, "image three is starting"), (Kind::Back, UP)] {
-            let base = read(&data)?;
-            let (log, drive) = self.logged(&data)?;
-            let mut guest = self.boot(&self.run(drive, ""))?;
-            guest.wait_for(end, BOOT_LIMIT, |_| ())?;
-            let entries = log::read(&log)?;
-            guest.cut();
-            let scenario = Scenario { kind, without: 0, needed: false };
-            let recorded = [Recorded { scenario, from: 0, to: entries.len() }];
-            cuts += self.look(&base, &recorded, &entries, &names, true, random)?;
+        let ext4 = self.system.name == EXT4.name;
+        let (mut base, mut tried) = (read(&data)?, Vec::new());
+        let (mut recorded, mut entries) = (Vec::new(), Vec::new());
+        for (kind, end) in [
+            (Kind::Try, "image three is starting"),
+            (Kind::Back, UP),
+            (Kind::Pass, "the installed image has passed its trial"),
+        ] {
+            match kind {
+                Kind::Back => base = std::mem::take(&mut tried),
+                Kind::Pass => base.clone_from(&on_trial),
+                _ => {}
+            }
+            for scenario in scenarios(&[kind], ext4, false) {
+                entries.extend(log::whole(&base));
+                let from = entries.len();
+                let append = scenario.append();
+                entries.extend(self.record_boot(&data, &base, &append, end)?);
+                if kind == Kind::Try && scenario.without == 0 {
+                    tried = read(&data)?;
+                }
+                recorded.push(Recorded { scenario, from, to: entries.len() });
+            }
         }
-        println!("trials: {cuts} power cuts looked at ({:.0} s)", start.elapsed().as_secs_f32());
+        let cuts = self.look(&base, &recorded, &entries, &names, all, random)?;
+        println!(
+            "{}, boots: {cuts} power cuts looked at ({:.0} s)",
+            self.system.name,
+            start.elapsed().as_secs_f32()
+        );
         Ok(())
+    }
+
+    /// A boot from this partition until it says this: what it wrote.
+    fn record_boot(&self, data: &Path, base: &[u8], append: &str, end: &str) -> Outcome<Vec<Entry>> {
+        std::fs::write(data, base).map_err(|e| format!("{}: {e}", data.display()))?;
+        let (log, drive) = self.logged(data)?;
+        let mut guest = self.boot(&self.run(drive, append))?;
+        guest.wait_for(end, BOOT_LIMIT, |_| ())?;
+        let entries = log::read(&log)?;
+        guest.cut();
+        Ok(entries)
     }
 
     /// A drive whose writes are recorded, and the record.
@@ -228,13 +237,13 @@ impl Bench {
         base: &[u8],
         recorded: &[Recorded],
         entries: &[Entry],
-        names: &[String; 3],
+        names: &Names,
         all: bool,
         random: &mut Random,
     ) -> Outcome<usize> {
         let states = states::of(entries, recorded, all, random);
         let file = self.folder.join("power.states");
-        states::write(&file, base, entries, &states)?;
+        states::write(&file, base, entries, &states, self.system.unit)?;
         let judged = self.check(&file, base.len(), &states, names)?;
         verdict(recorded, &judged)?;
         self.boot_some(&file, base.len(), recorded, &judged)?;
@@ -242,37 +251,36 @@ impl Bench {
         Ok(states.len())
     }
 
-    /// One guest makes all of them: the names of the images, which entries belong to which, all entries.
-    fn record(
-        &self,
-        data: &Path,
-        scenarios: Vec<Scenario>,
-    ) -> Outcome<([String; 3], Vec<Recorded>, Vec<Entry>)> {
+    /// One guest makes all of them: the names of the images, which entries belong to which, all entries. It leaves a partition with
+    /// an image on trial.
+    fn record(&self, data: &Path, scenarios: Vec<Scenario>) -> Outcome<(Names, Vec<Recorded>, Vec<Entry>)> {
         let (log, drive) = self.logged(data)?;
         let mut guest = boot_test::small(self.arch, &self.images, &self.run(drive, ""))?;
         let names = install_all(&mut guest, "")?;
         let mut recorded = Vec::new();
         for scenario in scenarios {
-            guest
-                .must("cd /data && rm -rf current previous trial images && skeg install one.image", LIMIT)?;
-            guest.must("skeg install two.image && cd / && sync", LIMIT)?;
+            prepare(&mut guest, scenario.kind.begins_on_trial())?;
             let from = log::read(&log)?.len();
             guest.must(&scenario.command(), LIMIT)?;
             let to = log::read(&log)?.len();
             recorded.push(Recorded { scenario, from, to });
         }
+        prepare(&mut guest, true)?;
         let entries = log::read(&log)?;
-        guest.cut();
+        guest.type_line("poweroff")?;
+        guest.wait_end(LIMIT, |_| ())?;
         let _ = std::fs::remove_file(&log);
         Ok((names, recorded, entries))
     }
 
     /// A guest mounts each state and says what it finds.
-    fn check(&self, file: &Path, size: usize, states: &[State], names: &[String; 3]) -> Outcome<Vec<Judged>> {
+    fn check(&self, file: &Path, size: usize, states: &[State], names: &Names) -> Outcome<Vec<Judged>> {
         let how = Run { drives: vec![Drive::writable(file.to_path_buf())], ..Run::default() };
         let mut guest = boot_test::small(self.arch, &self.images, &how)?;
         let limit = Duration::from_secs(60 + 2 * states.len() as u64);
-        let lines = guest.must(&format!("check-states /dev/vdb {size} {}", states.len()), limit)?;
+        let System { name, options, .. } = self.system;
+        let command = format!("check-states /dev/vdb {size} {} {name} {options}", states.len());
+        let lines = guest.must(&command, limit)?;
         guest.cut();
         let judged: Vec<_> =
             states.iter().enumerate().map(|(n, state)| states::judge(n, state, &lines, names)).collect();
@@ -308,47 +316,6 @@ impl Bench {
         }
         Ok(())
     }
-
-    /// QEMU is killed while a machine boots, or installs one image after the other; at last it must come up.
-    fn kills(&self, kills: u64, random: &mut Random) -> Outcome {
-        if kills == 0 {
-            return Ok(());
-        }
-        let start = Instant::now();
-        let data = self.partition("kills.data", Way::Good)?;
-        let run = || self.run(Drive::writable(data.clone()), "skeg.hook=/data/churn");
-        let boot = Instant::now();
-        let mut guest = self.boot(&run())?;
-        guest.wait_for(UP, BOOT_LIMIT, |_| ())?;
-        let quick = boot.elapsed();
-        guest.cut();
-        let mut up = 0;
-        for number in 1..=kills {
-            // Half of the moments before it is up, half while it installs.
-            let end =
-                Instant::now() + Duration::from_millis(random.next() % (2 * quick.as_millis() as u64).max(1));
-            let mut guest = self.boot(&run())?;
-            let left = || end.saturating_duration_since(Instant::now());
-            if guest.wait_for(UP, left(), |_| ()).is_ok() {
-                up += 1;
-                // Nobody says this: the moment comes.
-                let _ = guest.wait_for("passing over", left(), |_| ());
-            }
-            if guest.has_said("passing over") || guest.has_said("Kernel panic") {
-                return Err(guest.complaint(&format!("boot {number}, after a cut at a random moment")));
-            }
-            guest.cut();
-        }
-        let guest = boot_test::small(self.arch, &self.images, &self.run(Drive::writable(data.clone()), ""))?;
-        if guest.has_said("passing over") {
-            return Err(guest.complaint("the boot after all cuts"));
-        }
-        println!(
-            "{kills} boots were cut at random moments, {up} of them after they were up; then one came up ({:.0} s)",
-            start.elapsed().as_secs_f32()
-        );
-        Ok(())
-    }
 }
 
 /// What is whole must be faultless, an install without a needed `fsync` must not be.
@@ -357,10 +324,11 @@ fn verdict(recorded: &[Recorded], judged: &[Judged]) -> Outcome {
     for (number, one) in recorded.iter().enumerate() {
         let of: Vec<_> = judged.iter().filter(|judged| judged.recorded == number).collect();
         let faults: Vec<_> = of.iter().filter_map(|judged| judged.fault.as_ref()).collect();
-        let new = of.iter().filter(|judged| judged.label == Some("three")).count();
+        let show = |label| of.iter().filter(|judged| judged.label == Some(label)).count();
+        let (old, new) = (show("two"), show("three"));
         let first = faults.first().map_or("", |fault| fault.as_str());
         println!(
-            "{}: {} cuts, {new} show the new image, {} at fault {first}",
+            "{}: {} cuts, {old} show image two, {new} image three, {} at fault {first}",
             one.scenario.name(),
             of.len(),
             faults.len()
@@ -379,13 +347,20 @@ fn read(file: &Path) -> Outcome<Vec<u8>> {
 }
 
 /// Installs the three images, the last one with these words; what a link to each says.
-fn install_all(guest: &mut Guest, last: &str) -> Outcome<[String; 3]> {
-    let mut names = [const { String::new() }; 3];
-    for ((name, label), words) in names.iter_mut().zip(["one", "two", "three"]).zip(["", "", last]) {
+fn install_all(guest: &mut Guest, last: &str) -> Outcome<Names> {
+    let mut names = Names::new();
+    for (label, words) in ["one", "two", "three"].into_iter().zip(["", "", last]) {
         guest.must(&format!("skeg install {words}/data/{label}.image"), LIMIT)?;
         let said = guest.must("readlink /data/current", LIMIT)?;
         let found = said.iter().find(|line| line.starts_with("images/") && line.ends_with(".img"));
-        name.clone_from(found.ok_or_else(|| guest.complaint("no link"))?);
+        names.push((found.ok_or_else(|| guest.complaint("no link"))?.clone(), label));
     }
     Ok(names)
+}
+
+/// Image two is current, one is previous; or three is on trial, two previous.
+fn prepare(guest: &mut Guest, on_trial: bool) -> Outcome {
+    guest.must("cd /data && rm -rf current previous trial images && skeg install one.image", LIMIT)?;
+    let trial = if on_trial { "&& skeg install --trial 600 three.image " } else { "" };
+    guest.must(&format!("skeg install two.image {trial}&& cd / && sync"), LIMIT).map(|_| ())
 }

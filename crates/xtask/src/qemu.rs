@@ -12,7 +12,7 @@ mod small;
 mod visit;
 
 pub use console::Guest;
-pub use disks::{ext4, fat};
+pub use disks::{ext4, f2fs, fat};
 pub use images::{Images, Root, build_root, compile_router, data_partition, keys};
 pub use small::{Way, define};
 pub use visit::{Page, Service, Shell, free_port};

@@ -31,7 +31,15 @@ impl Stage {
             return Err(format!("the update ended with {done:?}"));
         }
         let failed = done.code != 0;
-        self.recover(&world)?;
+        // A supervisor pauses before it starts the runner again, and what the update owes may need that.
+        let mut recovered = self.recover(&world);
+        if failed && recovered.is_err() {
+            until(PATIENCE, || {
+                recovered = self.recover(&world);
+                recovered.is_ok()
+            });
+        }
+        recovered?;
         let new = world.judge(!failed).map_err(|e| format!("{e}; exit {}: {}", done.code, done.err))?;
         if failed {
             // A supervisor pauses before it starts the runner again, and one that dies may take a connection still.

@@ -8,9 +8,6 @@ use crate::command::Outcome;
 use std::path::Path;
 
 const SECTOR: u64 = 512;
-/// What is written whole or not at all: a block of the file system. ext4 itself needs that of its superblock; what devices of
-/// flash write at once is larger.
-const BLOCK: usize = 1024;
 const MAGIC: u64 = 0x006a_7366_7773_6872;
 const FLUSH: u64 = 1;
 const DISCARD: u64 = 4;
@@ -31,6 +28,30 @@ pub enum Entry {
     Write(Write),
     /// What was written before is on the disk.
     Flush,
+}
+
+impl Write {
+    /// The blocks of this size that may not be zero after it.
+    pub fn blocks(&self, size: usize) -> impl Iterator<Item = usize> {
+        let first = self.at as usize / size;
+        let end = (self.at as usize + self.bytes.len()).div_ceil(size);
+        (first..end).filter(move |block| {
+            let from = (block * size).saturating_sub(self.at as usize);
+            let to = ((block + 1) * size - self.at as usize).min(self.bytes.len());
+            self.bytes.get(from..to).unwrap_or_default().iter().any(|byte| *byte != 0)
+        })
+    }
+
+    /// What it overwrites.
+    pub fn undo(&self, disk: &[u8]) -> Write {
+        let range = self.at as usize..self.at as usize + self.bytes.len();
+        Write { at: self.at, bytes: disk.get(range).unwrap_or_default().to_vec() }
+    }
+}
+
+/// A whole disk as entries: what is recorded behind them begins with it.
+pub fn whole(disk: &[u8]) -> [Entry; 2] {
+    [Entry::Write(Write { at: 0, bytes: disk.to_vec() }), Entry::Flush]
 }
 
 /// The record so far, read while QEMU writes it: the guest waits meanwhile.
@@ -115,9 +136,10 @@ pub fn cuts(entries: &[Entry], prefixes: bool, random: &mut Random) -> Vec<Cut> 
     }
 }
 
-/// The first half of a write, in whole blocks.
-pub fn half(write: &Write) -> Write {
-    let len = write.bytes.len() / 2 / BLOCK * BLOCK;
+/// The first half of a write, in whole blocks of the file system, which are written whole or not at all: ext4 itself needs that
+/// of its superblock; what devices of flash write at once is larger.
+pub fn half(write: &Write, block: usize) -> Write {
+    let len = write.bytes.len() / 2 / block * block;
     Write { at: write.at, bytes: write.bytes.get(..len).unwrap_or_default().to_vec() }
 }
 
@@ -200,5 +222,18 @@ mod tests {
         apply(&mut disk, writes(&entries)).unwrap();
         assert_eq!(disk.iter().filter(|b| **b == 7).count(), 1024);
         assert_eq!(disk[3 * 512], 7);
+    }
+
+    #[test]
+    fn what_a_write_leaves_zero_is_no_block_of_it() {
+        let mut bytes = vec![0; 2048];
+        bytes[1100] = 1;
+        let write = Write { at: 512, bytes };
+        assert_eq!(write.blocks(1024).collect::<Vec<_>>(), [1]);
+        let mut disk = vec![3; 4096];
+        let undo = write.undo(&disk);
+        apply(&mut disk, [&write]).unwrap();
+        apply(&mut disk, [&undo]).unwrap();
+        assert_eq!(disk, vec![3; 4096]);
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
 //! The partitions that power cuts leave, and what must be on each of them.
 
-use super::log::{Entry, Random, apply, cuts, half, writes};
-use super::{Kind, Recorded};
+use super::log::{self, Entry, Random, apply, cuts, half, writes};
+use super::scenario::Kind;
+use super::{Names, Recorded};
 use crate::command::Outcome;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -42,28 +44,41 @@ pub fn of(entries: &[Entry], recorded: &[Recorded], all: bool, random: &mut Rand
     states
 }
 
-/// Writes all states into a file, one behind the other.
-pub fn write(out: &Path, base: &[u8], entries: &[Entry], states: &[State]) -> Outcome {
+/// Writes all states into a file, one behind the other. `unit`: bytes that the file system writes whole.
+pub fn write(out: &Path, base: &[u8], entries: &[Entry], states: &[State], unit: usize) -> Outcome {
     const BLOCK: usize = 4096;
     let failed = |e: std::io::Error| format!("{}: {e}", out.display());
     let file = File::create(out).map_err(failed)?;
     file.set_len((states.len() * base.len()) as u64).map_err(failed)?;
-    let (mut disk, mut applied) = (base.to_vec(), 0);
+    let (mut disk, mut applied) = (vec![0; base.len()], 0);
+    // Blocks that may hold something: what is not written into the file is zero, and takes no place.
+    let mut used = BTreeSet::new();
+    let all = log::whole(base);
+    for write in writes(&all) {
+        used.extend(write.blocks(BLOCK));
+        apply(&mut disk, [write])?;
+    }
     for (slot, state) in states.iter().enumerate() {
         // In the order of the record, so that each entry is applied once.
-        apply(&mut disk, writes(entries.get(applied..state.from).unwrap_or_default()))?;
-        applied = state.from;
-        let mut cut = disk.clone();
-        let get = |n: &usize| entries.get(*n..*n + 1).unwrap_or_default();
-        apply(&mut cut, state.some.iter().flat_map(|n| writes(get(n))))?;
-        let torn: Vec<_> = state.torn.iter().flat_map(|n| writes(get(n))).map(half).collect();
-        apply(&mut cut, &torn)?;
-        for (number, block) in cut.chunks(BLOCK).enumerate() {
-            // What is not written is zero, and takes no place.
-            if block != &[0; BLOCK][..block.len()] {
-                file.write_all_at(block, (slot * base.len() + number * BLOCK) as u64).map_err(failed)?;
-            }
+        for write in writes(entries.get(applied..state.from).unwrap_or_default()) {
+            used.extend(write.blocks(BLOCK));
+            apply(&mut disk, [write])?;
         }
+        applied = state.from;
+        let get = |n: &usize| entries.get(*n..*n + 1).unwrap_or_default();
+        let torn: Vec<_> =
+            state.torn.iter().flat_map(|n| writes(get(n))).map(|write| half(write, unit)).collect();
+        let mut undo = Vec::new();
+        for write in state.some.iter().flat_map(|n| writes(get(n))).chain(&torn) {
+            used.extend(write.blocks(BLOCK));
+            undo.push(write.undo(&disk));
+            apply(&mut disk, [write])?;
+        }
+        for number in &used {
+            let block = disk.get(number * BLOCK..(number + 1) * BLOCK).unwrap_or_default();
+            file.write_all_at(block, (slot * base.len() + number * BLOCK) as u64).map_err(failed)?;
+        }
+        apply(&mut disk, undo.iter().rev())?;
     }
     Ok(())
 }
@@ -80,7 +95,7 @@ pub fn extract(file: &Path, slot: usize, size: usize, out: &Path) -> Outcome {
 /// The script of the guest that looks at states: for each a line with `current`, whether it is whole, the same of `previous`,
 /// and the mark of a trial.
 pub const SCRIPT: &[u8] = br#"#!/bin/sh
-# check-states DEVICE BYTES COUNT
+# check-states DEVICE BYTES COUNT TYPE OPTIONS
 mkdir -p /tmp/m
 look() {
     link=$(readlink /tmp/m/$1) || { echo "- 0"; return; }
@@ -89,7 +104,7 @@ look() {
 }
 i=0
 while [ $i -lt $3 ]; do
-    if losetup -o $((i * $2)) /dev/loop0 $1 && mount -t ext4 -o noauto_da_alloc /dev/loop0 /tmp/m; then
+    if losetup -o $((i * $2)) /dev/loop0 $1 && mount -t $4 -o $5 /dev/loop0 /tmp/m; then
         mark=none
         [ -e /tmp/m/trial ] && mark="is '$(cat /tmp/m/trial)'"
         echo "state $i $(look current) $(look previous) $mark"
@@ -114,13 +129,11 @@ pub struct Judged {
 }
 
 /// Judges a state by what the guest said of it. `names`: what a link to each image says.
-pub fn judge(number: usize, state: &State, lines: &[String], names: &[String; 3]) -> Judged {
+pub fn judge(number: usize, state: &State, lines: &[String], names: &Names) -> Judged {
     let begin = format!("state {number} ");
     let line = lines.iter().find_map(|line| line.strip_prefix(&begin)).unwrap_or("was not looked at");
     let words: Vec<&str> = line.split(' ').collect();
-    let label = |link: &str| {
-        ["one", "two", "three"].into_iter().zip(names).find(|(_, name)| *name == link).map(|(label, _)| label)
-    };
+    let label = |link: &str| names.iter().find(|(name, _)| name == link).map(|(_, label)| *label);
     let mut judged = Judged { recorded: state.recorded, label: None, fault: None };
     if let [current, "0", previous, "0", trial @ ..] = words.as_slice() {
         judged.label = label(current);
@@ -143,6 +156,13 @@ fn is_good(state: &State, current: Option<&str>, previous: Option<&str>, mark: &
     match state.kind {
         Kind::Install => none && (new || old && !state.done),
         Kind::OnTrial => new && fresh || old && !state.done && (none || fresh),
+        // Going back keeps what it went back to as `previous`, too.
+        Kind::Return => {
+            (current, previous) == (Some("two"), Some("two")) && (none || fresh && !state.done)
+                || new && fresh && !state.done
+        }
+        Kind::Keep => new && (none || fresh && !state.done),
+        Kind::Pass => new && (none || !state.done && (fresh || tried)),
         // Whatever hangs from now on: the next boot knows.
         Kind::Try => new && (tried || fresh && !state.done),
         Kind::Back => old && none || !state.done && tried && (new || old),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-//! Data partitions for guests: ext4 with files in it, and an empty FAT.
+//! Data partitions for guests: ext4 and f2fs with files in them, and an empty FAT.
 
 use crate::command::{self, Outcome, find_program, output};
 use std::path::Path;
@@ -8,15 +8,34 @@ use std::process::Command;
 /// Megabytes of a data partition: the smallest that holds ext4's journal and some images.
 const MEGABYTES: u64 = 6;
 
-/// Writes an ext4 file system that holds these files. No root's rights are needed.
-pub fn ext4(out: &Path, files: &[(&str, &[u8])]) -> Outcome {
-    let mkfs = find_program("mkfs.ext4").ok_or("mkfs.ext4 is not there (package e2fsprogs)")?;
+/// Megabytes of a partition with f2fs: about the smallest that its tools can put files into.
+const F2FS_MEGABYTES: u64 = 64;
+
+/// A directory with these files.
+fn folder(files: &[(&str, &[u8])]) -> Outcome<tempfile::TempDir> {
     let content = tempfile::tempdir().map_err(|e| format!("a directory for the files: {e}"))?;
     for (name, bytes) in files {
         let file = content.path().join(name);
         command::replace_file(&file, bytes, bytes.starts_with(b"#!"))?;
     }
-    empty(out)?;
+    Ok(content)
+}
+
+/// Writes an f2fs file system that holds these files. No root's rights are needed.
+pub fn f2fs(out: &Path, files: &[(&str, &[u8])]) -> Outcome {
+    let find = |name| find_program(name).ok_or_else(|| format!("{name} is not there (package f2fs-tools)"));
+    let (mkfs, sload) = (find("mkfs.f2fs")?, find("sload.f2fs")?);
+    let content = folder(files)?;
+    empty(out, F2FS_MEGABYTES)?;
+    output(Command::new(mkfs).args(["-q", "-f"]).arg(out))?;
+    output(Command::new(sload).arg("-f").arg(content.path()).arg(out)).map(|_| ())
+}
+
+/// Writes an ext4 file system that holds these files. No root's rights are needed.
+pub fn ext4(out: &Path, files: &[(&str, &[u8])]) -> Outcome {
+    let mkfs = find_program("mkfs.ext4").ok_or("mkfs.ext4 is not there (package e2fsprogs)")?;
+    let content = folder(files)?;
+    empty(out, MEGABYTES)?;
     // The inode tables are written now: the guest's kernel would do it in the background, into the record of its writes.
     output(
         Command::new(mkfs)
@@ -38,10 +57,10 @@ pub fn ext4(out: &Path, files: &[(&str, &[u8])]) -> Outcome {
 }
 
 /// A file of zeros.
-fn empty(out: &Path) -> Outcome {
+fn empty(out: &Path, megabytes: u64) -> Outcome {
     let failed = |e: std::io::Error| format!("{}: {e}", out.display());
     let file = std::fs::File::create(out).map_err(failed)?;
-    file.set_len(MEGABYTES << 20).map_err(failed)
+    file.set_len(megabytes << 20).map_err(failed)
 }
 
 /// Writes an empty FAT16 file system. (Microsoft's "FAT: General Overview of On-Disk Format", version 1.03.)
@@ -66,7 +85,7 @@ pub fn fat(out: &Path) -> Outcome {
     boot.extend_from_slice(b"\x01\x02\x03\x04NO NAME    FAT16   ");
     boot.resize(510, 0);
     boot.extend_from_slice(&[0x55, 0xaa]);
-    empty(out)?;
+    empty(out, MEGABYTES)?;
     let failed = |e: std::io::Error| format!("{}: {e}", out.display());
     let file = std::fs::File::options().write(true).open(out).map_err(failed)?;
     file.write_all_at(&boot, 0).map_err(failed)?;

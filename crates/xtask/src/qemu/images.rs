@@ -69,6 +69,9 @@ const EARLY: &[&str] = &[
 /// Modules that only the tests of data partitions need, behind those.
 const TESTS: &[&str] = &["loop", "fat", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
 
+/// And those of f2fs, where the kernel has it.
+const F2FS: &[&str] = &["lz4_compress", "lz4hc_compress", "zstd_compress", "crc32_generic", "f2fs"];
+
 /// Modules of the router's own services, in this order.
 const ROUTER: &[&str] = &[
     "failover",
@@ -101,7 +104,8 @@ pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
     let mut early = Command::new(&mkimage);
     early.arg("-o").arg(&initramfs).args(["--format", "cpio", "--skeg"]).arg(&skeg);
     let more = if tests { TESTS } else { &[] };
-    for module in find_modules(&unpacked.modules, &[EARLY, more].concat()) {
+    let f2fs = if tests && !find_modules(&unpacked.modules, &["f2fs"]).is_empty() { F2FS } else { &[] };
+    for module in find_modules(&unpacked.modules, &[EARLY, more, f2fs].concat()) {
         early.arg("--module").arg(module);
     }
     run(&mut early)?;
@@ -133,11 +137,23 @@ pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
         }
         if fault.is_file() {
             command.arg("--file").arg(format!("{}=sbin/skeg-fault,0755", fault.display()));
+            let boot = folder.join("faulty-boot");
+            command::replace_file(&boot, FAULTY_BOOT, true)?;
+            command.arg("--file").arg(format!("{}=sbin/faulty/boot,0755", boot.display()));
+            command.args(["--link", "../skeg-fault=sbin/faulty/init"]);
         }
     }
     run(&mut command)?;
     Ok(Images { kernel: unpacked.kernel, initramfs, root: Some(out) })
 }
+
+/// `init=/sbin/faulty/boot`: the binary for tests boots, armed by the kernel's command line.
+const FAULTY_BOOT: &[u8] = b"#!/bin/sh
+for word in $(cat /proc/cmdline); do
+    case $word in SKEG_FAULT=*) export \"$word\" ;; esac
+done
+exec /sbin/faulty/init
+";
 
 /// The device binary of this machine, which compiles the same bytes as any other.
 pub fn host_skeg() -> Outcome<PathBuf> {
