@@ -5,6 +5,7 @@
 //! same files, starting the same programs. All columns of a figure are measured in turn in the same run, and
 //! what is printed is the median, so that a busy machine disturbs each alike.
 
+mod boot;
 mod figures;
 mod floor;
 mod memory;
@@ -26,6 +27,9 @@ Measures skeg, the floor of each figure, and the s6-rc-* and s6-* programs found
   --runs N        measure each so often and print the median   (default: 5; the long figures once)
   FIGURE          only figures whose name begins so
 
+cargo xtask bench --boot [--runs N] [ARCH...]
+Boots target/dist/ARCH/skeg in QEMU and measures the time from the kernel's hand-over until `default` is up.
+
 The binary is target/dist/ARCH/skeg, or what the variable SKEG names. On a machine that has other work,
 `chrt -r 10 cargo xtask bench …` measures ahead of it. Memory needs root and a memory control group.
 ";
@@ -42,7 +46,7 @@ pub struct World {
 /// `cargo xtask bench`.
 pub fn main(mut args: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
-    let (mut against, mut runs, mut names) = (None, 5, Vec::new());
+    let (mut against, mut runs, mut names, mut boots) = (None, 5, Vec::new(), false);
     while let Some(arg) = args.next().map_err(|e| e.to_string())? {
         match arg {
             Long("against") => against = Some(PathBuf::from(args.value().map_err(|e| e.to_string())?)),
@@ -50,6 +54,7 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
                 let value = args.value().map_err(|e| e.to_string())?;
                 runs = value.parse().map_err(|e: lexopt::Error| e.to_string())?;
             }
+            Long("boot") => boots = true,
             Long("help") | Short('h') => {
                 print!("{HELP}");
                 return Ok(());
@@ -57,6 +62,9 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
             Value(name) => names.push(name.to_string_lossy().into_owned()),
             other => return Err(format!("bench: {}", other.unexpected())),
         }
+    }
+    if boots {
+        return boot::main(&names, runs.max(1));
     }
     let world = World::new(against, runs.max(1))?;
     let wanted =
