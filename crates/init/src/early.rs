@@ -45,9 +45,12 @@ pub fn mount_root(options: &Options<'_>) -> Result<(), Fault> {
     mounts::device(root, NEW_ROOT, options.root_type, flags, options.root_flags)
 }
 
-/// Waits until this path exists.
+/// Waits until this path exists. `EINVAL`: it is none, but `UUID=…` or the like, which would be waited for in vain.
 pub fn wait_for(path: &[u8], limit: Millis) -> Result<(), Fault> {
     let fault = |errno| Fault::new(Step::Wait, path, errno);
+    if !path.starts_with(b"/") {
+        return Err(fault(Errno::INVAL));
+    }
     let device = CBuf::<256>::from_pieces(&[path]).map_err(|_| fault(Errno::NAMETOOLONG))?;
     let end = monotonic().0.saturating_add(limit.0);
     let watch = sys::event::inotify().and_then(|i| {

@@ -14,6 +14,8 @@
 extern crate alloc;
 
 mod create;
+#[cfg(test)]
+mod damaged;
 mod directory;
 mod error;
 pub mod generation;

@@ -348,3 +348,43 @@ impl Table {
 const fn fold(device: u64) -> u32 {
     (device ^ (device >> 32)) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A supervisor takes over what another one has left, whatever is in it.
+    #[test]
+    fn a_damaged_table_is_read_without_harm() {
+        let (table, file) = Table::create(5).unwrap();
+        let room = sys::fs::fstat(&file).unwrap().st_size as usize;
+        for name in ["a", "log", "web"] {
+            table.allocate(7, 1 << 40, name.as_bytes()).unwrap();
+        }
+        let mut random = 0x2545_f491_4f6c_dd1du64;
+        for round in 0..3_000 {
+            let bytes: Vec<u8> = (0..room)
+                .map(|_| {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    if round % 2 == 0 && random & 3 != 0 { 0xff } else { (random >> 20) as u8 }
+                })
+                .collect();
+            assert_eq!(sys::fs::pwrite(&file, &bytes, 0), Ok(room));
+            let table = Table::open(&file, 5).unwrap();
+            assert!(table.indices().len() <= 5);
+            let _ = (table.find_pid(1), table.find_directory(7, 1 << 40), table.header().unwrap().ending());
+            for index in table.indices().chain([5, u16::MAX]) {
+                let Some(slot) = table.slot(index) else { continue };
+                assert!(slot.name(&mut [0; 256]).len() <= 256);
+                let _ = (slot.phase(), slot.core(), slot.death(1), slot.is_logger(), slot.is_named(b"a"));
+                slot.commit(&slot.core());
+                slot.record_death(1, 2);
+                slot.set_name(&[b'x'; 255]);
+            }
+            let _ = table.allocate(7, 9, b"new");
+        }
+        assert!(Table::open(&file, 6).is_err(), "one of another size");
+    }
+}

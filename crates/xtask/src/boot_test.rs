@@ -43,6 +43,12 @@ static TESTS: &[Test] = &[
     everywhere("without an image: a message and a restart", Root::NoImage, no_image),
     everywhere("without an image: a rescue shell for who answers", Root::NoImage, rescue_shell),
     everywhere("without a root: a message and a restart", Root::NoImage, no_root),
+    Test {
+        name: "a root that is no path is refused at once",
+        root: Root::NoImage,
+        code: no_path,
+        everywhere: false,
+    },
     Test { name: "all that can be killed is", root: Root::Router, code: stop::killed, everywhere: false },
     once("Ctrl-Alt-Del stops the services and starts again", stop::ctrl_alt_del),
     once("SIGPWR powers off", stop::power_signal),
@@ -211,6 +217,20 @@ fn no_root(arch: &Arch, images: &Images) -> Outcome<String> {
         &how,
         &["waited in vain for /dev/nonesuch", "there is no root file system"],
     )
+}
+
+fn no_path(arch: &Arch, images: &Images) -> Outcome<String> {
+    let images = Images { root: None, ..images.clone() };
+    let append = "rootwait root=UUID=0a3407de-014b-458b-b5c1-848e92a327a3 skeg.rescue-timeout=1".into();
+    let start = Instant::now();
+    let done = ends_with_a_restart(
+        arch,
+        &images,
+        &Run { append, ..Run::default() },
+        &["no device: UUID=0a3407de", "only paths are understood", "there is no root file system"],
+    )?;
+    // With `rootwait` it would wait for a minute.
+    if start.elapsed() > Duration::from_secs(60) { Err("it has waited".into()) } else { Ok(done) }
 }
 
 /// The machine says these things and starts again (which ends QEMU), without a kernel panic.

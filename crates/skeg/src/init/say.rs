@@ -21,6 +21,7 @@ pub fn fault(fault: &Fault) {
     let what: &[u8] = match fault.step {
         Step::Read => b"can't read ",
         Step::Module => b"can't load the module ",
+        Step::Wait if fault.errno == sys::Errno::INVAL => b"no device: ",
         Step::Wait => b"waited in vain for ",
         Step::Mount => b"can't mount ",
         Step::Move => b"can't move into the new root: ",
@@ -32,6 +33,9 @@ pub fn fault(fault: &Fault) {
         (Step::Module, sys::Errno::NOEXEC) => b" (made for another kernel?)",
         (Step::Mount, sys::Errno::NODEV) => b" (is the file system's module in /etc/skeg/modules?)",
         (Step::Mount, sys::Errno::INVAL) => b" (is it a file system of that type?)",
+        (Step::Wait, sys::Errno::INVAL) => {
+            b" (only paths are understood, /dev/...: no UUID=, LABEL=, PARTUUID=)"
+        }
         (Step::Wait, _) => b" (is root= right, and is its driver in /etc/skeg/modules?)",
         (Step::Move | Step::Mount, sys::Errno::NOENT) => b" (does the root have that directory?)",
         _ => b"",
