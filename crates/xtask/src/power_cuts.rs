@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-cargo xtask power-cuts [--all] [--f2fs] [--kills N] [--seed N] [--built]
+cargo xtask power-cuts [--all] [--f2fs] [--kills N] [--only-kills] [--seed N] [--built]
 Records the block writes of `skeg install`, `--back`, `--keep` and of the boots of a trial in a guest and looks at what each
 power cut leaves: the old or the new image, whole, and the new one once the command has ended; without an `fsync` it must find
 what that is for. Then kills QEMU at random moments of boots and installs.
@@ -32,6 +32,7 @@ what that is for. Then kills QEMU at random moments of boots and installs.
              does not need (default: those that it needs, prefixes only)
   --f2fs     the records on f2fs and nothing else, on armv7: the kernel for x86_64 has no f2fs
   --kills N  boots that are cut (default 20)
+  --only-kills  no records
   --seed N   for the same moments as another run
   --built    take target/dist/ARCH/skeg and skeg-fault as they are
 ";
@@ -72,7 +73,8 @@ const BOOTS: usize = 2;
 /// `cargo xtask power-cuts`.
 pub fn main(mut args: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
-    let (mut all, mut kills, mut seed, mut built, mut system) = (false, 20, None, false, &EXT4);
+    let (mut all, mut kills, mut seed, mut built) = (false, 20, None, false);
+    let (mut system, mut only_kills) = (&EXT4, false);
     while let Some(arg) = args.next().map_err(|e| e.to_string())? {
         let number = |args: &mut lexopt::Parser| -> Outcome<u64> {
             args.value().and_then(|v| v.parse()).map_err(|e| format!("power-cuts: {e}"))
@@ -84,6 +86,7 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
             }
             Long("all") => all = true,
             Long("f2fs") => system = &F2FS,
+            Long("only-kills") => only_kills = true,
             Long("kills") => kills = number(&mut args)?,
             Long("seed") => seed = Some(number(&mut args)?),
             Long("built") => built = true,
@@ -103,6 +106,9 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
     let mut random = Random::new(seed);
     let images = qemu::build_root(arch, Root::Small)?;
     let bench = Bench { arch, system, images, folder: target().join("qemu").join(arch.name) };
+    if only_kills {
+        return bench.kills(kills, &mut random);
+    }
     let (names, on_trial) = bench.commands(all, &mut random)?;
     bench.boots(names, on_trial, all, &mut random)?;
     if system.name == EXT4.name { bench.kills(kills, &mut random) } else { Ok(()) }
