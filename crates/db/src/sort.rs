@@ -40,22 +40,43 @@ pub fn order(count: usize, less: &mut dyn FnMut(usize, usize) -> bool) -> Vec<u3
     from
 }
 
+/// A list as the algorithm sees it: nothing of what its elements are.
+trait List {
+    fn less(&mut self, a: usize, b: usize) -> bool;
+    fn swap(&mut self, a: usize, b: usize);
+}
+
+struct Of<'a, T, F>(&'a mut [T], F);
+
+impl<T, F: FnMut(&T, &T) -> bool> List for Of<'_, T, F> {
+    fn less(&mut self, a: usize, b: usize) -> bool {
+        matches!((self.0.get(a), self.0.get(b)), (Some(a), Some(b)) if (self.1)(a, b))
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.0.swap(a, b);
+    }
+}
+
 /// Sorts a list. Equal elements keep their order.
-pub fn sort<T>(list: &mut [T], mut less: impl FnMut(&T, &T) -> bool) {
-    if list.len() <= FEW {
-        for end in 1..list.len() {
+pub fn sort<T>(list: &mut [T], less: impl FnMut(&T, &T) -> bool) {
+    let len = list.len();
+    sort_list(&mut Of(list, less), len);
+}
+
+#[inline(never)]
+fn sort_list(list: &mut dyn List, len: usize) {
+    if len <= FEW {
+        for end in 1..len {
             let mut at = end;
-            while at > 0 && matches!(list.get(at - 1..=at), Some([a, b]) if less(b, a)) {
+            while at > 0 && list.less(at, at - 1) {
                 list.swap(at - 1, at);
                 at -= 1;
             }
         }
         return;
     }
-    let order = order(list.len(), &mut |a, b| match (list.get(a), list.get(b)) {
-        (Some(a), Some(b)) => less(a, b),
-        _ => false,
-    });
+    let order = order(len, &mut |a, b| list.less(a, b));
     // Where each element must go, then swaps until each is there: every swap brings one home.
     let mut goes = alloc::vec![0u32; order.len()];
     for (to, from) in order.iter().enumerate() {

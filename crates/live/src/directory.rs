@@ -232,18 +232,18 @@ mod tests {
         let service = ServiceDir::open(locked.sv(), id).unwrap();
         service.switch(2, false).unwrap();
         assert_eq!((service.current(), service.next()), (Ok(Some(1)), Ok(Some(2))));
-        service.tidy(|_| false).unwrap();
+        service.tidy(&|_| false).unwrap();
         let sv = format!("{}:sv/1.0", live.to_str().unwrap());
         assert_eq!(std::fs::read(format!("{sv}/run")).unwrap(), b"#!/bin/skeg x\nrest");
         assert!(std::fs::read(format!("{sv}/finish")).is_err());
         // A start came between the look at `current` and the new `next`.
         std::os::unix::fs::symlink("v1", format!("{sv}/next.new")).unwrap();
         std::fs::rename(format!("{sv}/next.new"), format!("{sv}/next")).unwrap();
-        service.tidy(|_| false).unwrap();
+        service.tidy(&|_| false).unwrap();
         assert_eq!((service.current(), service.next()), (Ok(Some(1)), Ok(None)));
         service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
         service.switch(2, true).unwrap();
-        service.tidy(|_| false).unwrap();
+        service.tidy(&|_| false).unwrap();
         assert_eq!(std::fs::read(format!("{sv}/run")).unwrap(), b"new");
         assert_eq!(std::fs::read(format!("{sv}/finish")).unwrap(), b"f");
         let mut names: Vec<_> =

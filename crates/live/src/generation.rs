@@ -2,6 +2,7 @@
 //! Generations `LIVE:N`: making one beside the current, switching the link, taking one away.
 
 use crate::error::{During, LiveError, Op, What};
+use crate::links;
 use crate::place::{Name, Place};
 use crate::remove;
 use crate::service_dir::Id;
@@ -129,14 +130,7 @@ fn aside(place: &Place) -> Name {
 /// Makes this generation the one in force: the commit point of an update. The link is replaced in one step.
 pub fn switch_link(place: &Place, number: u32) -> Result<(), LiveError> {
     let (target, aside) = (place.generation_name(number), aside(place));
-    let made = match fs::symlink(&target, place.parent(), &aside) {
-        Err(Errno::EXIST) => {
-            fs::unlink(place.parent(), &aside).and_then(|()| fs::symlink(&target, place.parent(), &aside))
-        }
-        other => other,
-    };
-    made.during(Op::Create, What::Link)?;
-    fs::rename(place.parent(), &aside, place.parent(), place.name()).during(Op::Rename, What::Link)
+    links::replace(place.parent(), &target, place.name(), &aside, What::Link)
 }
 
 /// Takes away every generation but this one, and a link that was never switched.
@@ -213,13 +207,7 @@ impl Generation {
         if self.compiled()?.as_c() == path {
             return Ok(());
         }
-        let made = match fs::symlink(path, &self.dir, c"compiled.new") {
-            Err(Errno::EXIST) => fs::unlink(&self.dir, c"compiled.new")
-                .and_then(|()| fs::symlink(path, &self.dir, c"compiled.new")),
-            other => other,
-        };
-        made.during(Op::Create, What::Note)?;
-        fs::rename(&self.dir, c"compiled.new", &self.dir, c"compiled").during(Op::Rename, What::Note)
+        links::replace(self.dir(), path, c"compiled", c"compiled.new", What::Note)
     }
 
     /// The scan directory's path.

@@ -5,10 +5,11 @@
 //! moment the power goes, `current` is a link to a whole image: the old or the new one. The steps are in `PROTOCOL.md`.
 
 use crate::error::{During, LiveError, Op, What};
+use crate::links;
 use core::ffi::CStr;
 use sys::mm::MappedFile;
 use sys::time::{Millis, monotonic};
-use sys::{CBuf, Errno, OwnedFd, event, fs};
+use sys::{AsFd, CBuf, Errno, OwnedFd, event, fs};
 
 /// The directory of a data partition.
 pub struct Store {
@@ -198,11 +199,7 @@ impl Store {
 
     /// Makes a link to this image, under a name that means nothing to a boot.
     fn aside(&self, to: &Image, name: &CStr) -> Result<(), LiveError> {
-        let made = match fs::symlink(to, &self.dir, name) {
-            Err(Errno::EXIST) => fs::unlink(&self.dir, name).and_then(|()| fs::symlink(to, &self.dir, name)),
-            other => other,
-        };
-        made.during(Op::Create, What::Store)
+        links::make(self.dir.as_fd(), to, name, What::Store)
     }
 
     fn rename(&self, from: &CStr, to: &CStr) -> Result<(), LiveError> {

@@ -5,6 +5,7 @@
 //! each kind means and how it is mended.
 
 use crate::error::{During, LiveError, Op, What};
+use crate::links;
 use alloc::{vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 use sys::{BorrowedFd, Errno, fs};
@@ -154,18 +155,12 @@ impl Journal {
 
     /// Removes one that was being written when its command died.
     pub fn remove_new(sv: BorrowedFd<'_>) -> Result<(), LiveError> {
-        match fs::unlink(sv, c"journal.new") {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::sys(Op::Remove, What::Journal, e)),
-        }
+        links::remove(sv, c"journal.new", What::Journal)
     }
 
     /// Removes it: the command is over. None there is no error.
     pub fn remove(sv: BorrowedFd<'_>) -> Result<(), LiveError> {
-        match fs::unlink(sv, c"journal") {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::sys(Op::Remove, What::Journal, e)),
-        }
+        links::remove(sv, c"journal", What::Journal)
     }
 }
 

@@ -22,6 +22,7 @@ pub mod generation;
 pub mod history;
 mod installed;
 pub mod journal;
+mod links;
 mod lock;
 mod place;
 mod remove;

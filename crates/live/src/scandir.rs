@@ -5,6 +5,7 @@
 //! scan of Debian's `s6-svscan`.
 
 use crate::error::{During, LiveError, Op, What};
+use crate::links;
 use crate::place::Name;
 use crate::service_dir::{Id, Supervisor};
 use core::ffi::CStr;
@@ -79,23 +80,12 @@ impl ScanDir {
 
     /// Puts another link in an entry's place. The name for the moment begins with a dot, so scanners skip it.
     fn replace(&self, entry: &CStr, target: &CStr) -> Result<(), LiveError> {
-        let aside = c".skeg-new";
-        let made = match fs::symlink(target, &self.dir, aside) {
-            Err(Errno::EXIST) => {
-                fs::unlink(&self.dir, aside).and_then(|()| fs::symlink(target, &self.dir, aside))
-            }
-            other => other,
-        };
-        made.during(Op::Create, What::ScanEntry)?;
-        fs::rename(&self.dir, aside, &self.dir, entry).during(Op::Rename, What::ScanEntry)
+        links::replace(self.dir(), target, entry, c".skeg-new", What::ScanEntry)
     }
 
     /// Removes an entry by its full name. None there is no error.
     pub fn remove(&self, entry: &CStr) -> Result<(), LiveError> {
-        match fs::unlink(&self.dir, entry) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::sys(Op::Remove, What::ScanEntry, e)),
-        }
+        links::remove(self.dir(), entry, What::ScanEntry)
     }
 
     /// Gives each of our entries: its full name and the directory that it names.

@@ -5,6 +5,7 @@
 //! that names it is in force, so nothing in it needs to be written aside and renamed.
 
 use crate::error::{During, LiveError, Op, What};
+use crate::links;
 use crate::place::decimal;
 use crate::remove;
 use core::ffi::CStr;
@@ -202,16 +203,6 @@ fn write_file(sv: BorrowedFd<'_>, path: &CStr, file: &File<'_>, skeg: &[u8]) -> 
     }
 }
 
-/// Puts a link in the place of another, atomically. `aside` is a name in the same directory for the moment.
-fn replace_link(dir: BorrowedFd<'_>, target: &CStr, name: &CStr, aside: &CStr) -> Result<(), LiveError> {
-    let made = match fs::symlink(target, dir, aside) {
-        Err(Errno::EXIST) => fs::unlink(dir, aside).and_then(|()| fs::symlink(target, dir, aside)),
-        other => other,
-    };
-    made.during(Op::Create, What::ServiceDir)?;
-    fs::rename(dir, aside, dir, name).during(Op::Rename, What::ServiceDir)
-}
-
 /// Whether something is there: only `ENOENT` says that it is not.
 fn is_there(looked: sys::Result<()>) -> Result<bool, LiveError> {
     match looked {
@@ -267,21 +258,17 @@ impl ServiceDir {
 
     /// Makes this version the one in use: at the next start, or `at_once`. Doing it twice changes nothing.
     pub fn switch(&self, generation: u32, at_once: bool) -> Result<(), LiveError> {
-        use sys::AsFd;
         let version = version_name(generation);
         if self.current()? == Some(generation) {
             return Ok(());
         }
         self.link_names(&version)?;
         if at_once {
-            replace_link(self.dir.as_fd(), &version, c"current", c"current.new")?;
+            links::replace(self.dir(), &version, c"current", c"current.new", What::ServiceDir)?;
             // What waited for the next start is overtaken.
-            return match fs::unlink(&self.dir, c"next") {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
-                Err(e) => Err(LiveError::sys(Op::Remove, What::ServiceDir, e)),
-            };
+            return links::remove(self.dir(), c"next", What::ServiceDir);
         }
-        replace_link(self.dir.as_fd(), &version, c"next", c"next.new")
+        links::replace(self.dir(), &version, c"next", c"next.new", What::ServiceDir)
     }
 
     /// Makes the links `NAME -> current/NAME` for each name of a version.
@@ -317,7 +304,7 @@ impl ServiceDir {
 
     /// Removes what no start will use any more: versions that are neither `current` nor `next` nor kept by `keep`, and
     /// names that neither has.
-    pub fn tidy(&self, keep: impl Fn(u32) -> bool) -> Result<(), LiveError> {
+    pub fn tidy(&self, keep: &dyn Fn(u32) -> bool) -> Result<(), LiveError> {
         use sys::AsFd;
         let (current, next) = (self.current()?, self.next()?);
         if current.is_none() {

@@ -7,6 +7,7 @@ use crate::directory::Locked;
 use crate::error::{During, LiveError, Op, What};
 use crate::generation::{Generation, remove_others};
 use crate::journal::{Journal, Update};
+use crate::links;
 use crate::place::Place;
 use crate::remove;
 use crate::scandir::ScanDir;
@@ -39,9 +40,11 @@ impl Names {
 
     /// Reads what a generation names of an image's longruns, whether it is its own image or another. For looking only.
     pub fn known(generation: &Generation, db: &Db<'_>) -> Result<Self, LiveError> {
-        let longruns = db.services().take(db.longruns());
-        let ids: Result<Vec<_>, _> = longruns.map(|service| generation.id(db.name(service))).collect();
-        Ok(Self::new(ids?))
+        let mut ids = Vec::with_capacity(db.longruns());
+        for service in db.services().take(db.longruns()) {
+            ids.push(generation.id(db.name(service))?);
+        }
+        Ok(Self::new(ids))
     }
 
     /// The directory of the longrun with this index.
@@ -79,11 +82,11 @@ pub fn sweep(
     locked: &Locked,
     number: Option<u32>,
     names: &Names,
-    keep: impl Fn(Id, u32) -> bool,
+    keep: &dyn Fn(Id, u32) -> bool,
 ) -> Result<(), LiveError> {
     sweep_directories(locked, names)?;
     for id in names.iter().flatten() {
-        ServiceDir::open(locked.sv(), id)?.tidy(|version| keep(id, version))?;
+        ServiceDir::open(locked.sv(), id)?.tidy(&|version| keep(id, version))?;
     }
     remove_others(locked.place(), number)
 }
@@ -99,7 +102,7 @@ pub fn sweep_directories(locked: &Locked, names: &Names) -> Result<(), LiveError
 
 /// Undoes an init that was cut short before `LIVE` existed: takes away all that it made, and the journal.
 pub fn undo_init(locked: &Locked) -> Result<(), LiveError> {
-    sweep(locked, None, &Names::default(), |_, _| false)?;
+    sweep(locked, None, &Names::default(), &|_, _| false)?;
     remove::tree(locked.sv(), c"journal.new", What::Journal)?;
     remove::tree(locked.sv(), c"history", What::History)?;
     Journal::remove(locked.sv())
@@ -119,10 +122,7 @@ pub fn undo_update(locked: &Locked, old: &Names, update: &Update) -> Result<(), 
 /// Takes the whole live directory away: `LIVE`, its generations, `LIVE:sv`. The scan directory's entries must be gone.
 pub fn remove_all(locked: Locked) -> Result<(), LiveError> {
     let place: &Place = locked.place();
-    match fs::unlink(place.parent(), place.name()) {
-        Ok(()) | Err(sys::Errno::NOENT) => {}
-        Err(e) => return Err(LiveError::sys(Op::Remove, What::Link, e)),
-    }
+    links::remove(place.parent(), place.name(), What::Link)?;
     remove_others(place, None)?;
     remove::tree(place.parent(), &place.sv_name(), What::Supervised)
 }

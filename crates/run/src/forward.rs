@@ -171,7 +171,7 @@ pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<
         let Some(id) = id.filter(|_| is_owed || may_differ(forward, service)) else { continue };
         let directory = ServiceDir::open(live.locked().sv(), id)?;
         if !is_older(&directory)? {
-            directory.tidy(|_| false)?;
+            directory.tidy(&|_| false)?;
         }
     }
     Ok(())

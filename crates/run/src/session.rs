@@ -12,10 +12,9 @@ use crate::owed;
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::mem::MaybeUninit;
 use engine::{Change, Ended, Graph, Image, Rules, Script, Set, Step, Towards};
 use live::{Live, LiveError, Phase, State};
-use sys::event::{Epoll, Event, EventFlags, PollFd, PollFlags, poll};
+use sys::event::{Epoll, EventFlags, PollFd, PollFlags, poll};
 use sys::process::{self, Resource};
 use sys::signal::{self, number};
 use sys::time::{Millis, monotonic, monotonic_nanos};
@@ -419,14 +418,8 @@ impl<'a> Session<'a> {
         let next = self.deadlines.peek().map(|Reverse((at, _))| *at);
         let until = [next, terms.deadline].into_iter().flatten().min();
         let timeout = until.map(|at| Millis(at.0.saturating_sub(monotonic().0)));
-        let mut room = [const { MaybeUninit::<Event>::uninit() }; 64];
-        let events = match self.epoll.wait(&mut room, timeout) {
-            Ok(events) => events,
-            Err(Errno::INTR) => return Ok(()),
-            Err(e) => return Err(RunError::wait(e)),
-        };
-        for event in events {
-            match event.data.u64() {
+        for key in self.epoll.wait(timeout).map_err(RunError::wait)? {
+            match key {
                 SIGNALS => self.interrupted(change, terms.towards, outcome),
                 RUNNER_KEY => self.hear_runner(change, terms.towards),
                 service => self.look(change, service as u16, terms.towards),
@@ -552,14 +545,8 @@ impl<'a> Session<'a> {
 
     fn wait_for_reloads(&mut self, terms: &Terms, outcome: &mut Outcome) -> Result<(), RunError> {
         let timeout = terms.deadline.map(|at| Millis(at.0.saturating_sub(monotonic().0)));
-        let mut room = [const { MaybeUninit::<Event>::uninit() }; 4];
-        let events = match self.epoll.wait(&mut room, timeout) {
-            Ok(events) => events,
-            Err(Errno::INTR) => return Ok(()),
-            Err(e) => return Err(RunError::wait(e)),
-        };
-        for event in events {
-            if event.data.u64() == SIGNALS {
+        for key in self.epoll.wait(timeout).map_err(RunError::wait)? {
+            if key == SIGNALS {
                 while let Ok(Some(info)) = signal::next_signal(self.signals.as_fd()) {
                     outcome.signal = Some(info.signal);
                     (self.note)(Note::Signal(info.signal));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 //! What goes wrong with a live directory and with transitions, in words. Used by every applet that opens one.
 
-use crate::applet::Call;
-use crate::words;
+use crate::applet::{Call, SYSTEM};
+use crate::words::{self, Text};
 use core::ffi::CStr;
 use live::{Fault, LiveError, Op, What};
 use sys::Errno;
@@ -20,65 +20,46 @@ pub fn complain(call: &Call, path: &CStr, error: LiveError) -> u8 {
 }
 
 fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
-    match error.fault() {
+    let (code, text) = match error.fault() {
         Fault::Sys(op, what, errno) => {
-            line.put(b"can't ").put(verb(op)).put(b" ");
-            place(line, path, what);
+            line.put(b"can't ").put(verb(op)).put(b" ").put_template(place(what).bytes(), &[path]);
             line.put(b": ").put(words::errno(errno));
-            if errno == Errno::NOSPC {
-                line.put(b" (free some, then try again)");
-            }
-            return crate::applet::SYSTEM;
+            (SYSTEM, if errno == Errno::NOSPC { t!(" (free some, then try again)") } else { t!("") })
         }
-        Fault::Absent => {
-            line.put(b"no live directory at ").put(path).put(b": s6-rc-init makes one");
-            return crate::applet::SYSTEM;
-        }
-        Fault::NotLive => {
-            line.put(path).put(b" is not a live directory: it is no link to a generation of it");
-            return INVALID;
-        }
-        Fault::Exists => line.put(path).put(b" exists already"),
+        Fault::Absent => (SYSTEM, t!("no live directory at %: s6-rc-init makes one")),
+        Fault::NotLive => (INVALID, t!("% is not a live directory: it is no link to a generation of it")),
+        Fault::Exists => (SYSTEM, t!("% exists already")),
         Fault::Busy(holder) => {
-            line.put(b"the live directory ").put(path).put(b" is in use");
+            line.put_template(t!("the live directory % is in use").bytes(), &[path]);
             whose(line, holder);
-            line.put(b" (-b waits for it)")
+            (SYSTEM, t!(" (-b waits for it)"))
         }
         Fault::TimedOut(holder) => {
-            line.put(b"the live directory ").put(path).put(b" is still in use");
+            line.put_template(t!("the live directory % is still in use").bytes(), &[path]);
             whose(line, holder);
-            line
+            (SYSTEM, t!(""))
         }
-        Fault::BadState => {
-            line.put(path).put(b"/state is not a valid state file");
-            return INVALID;
-        }
-        Fault::OtherImage => {
-            line.put(path).put(b"/image is not the image that ").put(path).put(b"/state belongs to");
-            return INVALID;
-        }
+        Fault::BadState => (INVALID, t!("%/state is not a valid state file")),
+        Fault::OtherImage => (INVALID, t!("%/image is not the image that %/state belongs to")),
         Fault::BadJournal => {
-            line.put(path).put(b":sv/journal can't be understood: another version of skeg wrote it");
-            return INVALID;
+            (INVALID, t!("%:sv/journal can't be understood: another version of skeg wrote it"))
         }
         Fault::Damaged => {
-            line.put(b"damaged live directory ").put(path).put(b": ").put(path);
-            line.put(b"/servicedirs lacks a longrun's link: put it back");
-            return INVALID;
+            (INVALID, t!("damaged live directory %: %/servicedirs lacks a longrun's link: put it back"))
         }
         Fault::TooLong(what) => {
-            line.put(b"a path or name is too long: ");
-            place(line, path, what);
-            line
+            line.put(t!("a path or name is too long: ").bytes());
+            (SYSTEM, place(what))
         }
         Fault::Taken(_) => {
-            line.put(b"the scan directory has an entry of a service's name that is not of ").put(path)
+            (SYSTEM, t!("the scan directory has an entry of a service's name that is not of %"))
         }
-        Fault::LongShebang => line.put(b"the path of the skeg binary is too long for a #! line"),
+        Fault::LongShebang => (SYSTEM, t!("the path of the skeg binary is too long for a #! line")),
         #[allow(unreachable_patterns)]
-        _ => line.put(b"the live directory ").put(path).put(b" can't be used"),
+        _ => (SYSTEM, t!("the live directory % can't be used")),
     };
-    crate::applet::SYSTEM
+    line.put_template(text.bytes(), &[path]);
+    code
 }
 
 /// Appends who holds a lock.
@@ -108,27 +89,27 @@ const fn verb(op: Op) -> &'static [u8] {
     }
 }
 
-fn place(line: &mut Line, path: &[u8], what: What) {
-    let (before, after): (&[u8], &[u8]) = match what {
-        What::Parent => (b"the directory that holds ", b""),
-        What::Link => (b"", b""),
-        What::Supervised => (b"", b":sv"),
-        What::Lock => (b"", b":sv/lock"),
-        What::Journal => (b"", b":sv/journal"),
-        What::History => (b"", b":sv/history"),
-        What::Generation => (b"the generation of ", b""),
-        What::State => (b"", b"/state"),
-        What::Image => (b"", b"/image"),
-        What::Note => (b"a note in ", b""),
-        What::Names => (b"", b"/servicedirs"),
-        What::ServiceDir => (b"a service directory in ", b":sv"),
-        What::ScanDir => (b"the scan directory of ", b""),
-        What::ScanEntry => (b"an entry in the scan directory of ", b""),
-        What::Scanner => (b"the control FIFO of the scanner of ", b""),
-        What::Listing => (b"a directory of ", b""),
-        What::Store => (b"the installed images in ", b""),
+/// What it is, for the path of the live directory.
+const fn place(what: What) -> Text {
+    match what {
+        What::Parent => t!("the directory that holds %"),
+        What::Link => t!("%"),
+        What::Supervised => t!("%:sv"),
+        What::Lock => t!("%:sv/lock"),
+        What::Journal => t!("%:sv/journal"),
+        What::History => t!("%:sv/history"),
+        What::Generation => t!("the generation of %"),
+        What::State => t!("%/state"),
+        What::Image => t!("%/image"),
+        What::Note => t!("a note in %"),
+        What::Names => t!("%/servicedirs"),
+        What::ServiceDir => t!("a service directory in %:sv"),
+        What::ScanDir => t!("the scan directory of %"),
+        What::ScanEntry => t!("an entry in the scan directory of %"),
+        What::Scanner => t!("the control FIFO of the scanner of %"),
+        What::Listing => t!("a directory of %"),
+        What::Store => t!("the installed images in %"),
         #[allow(unreachable_patterns)]
-        _ => (b"a part of ", b""),
-    };
-    line.put(before).put(path).put(after);
+        _ => t!("a part of %"),
+    }
 }

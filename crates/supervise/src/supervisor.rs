@@ -10,7 +10,6 @@ use crate::keep::{self, CONTROL, DIR, NOTIFY};
 use crate::machine::{Action, Actions, Event, Intent, Now, State, Tick, after, is_past};
 use crate::table::{Ending, Header, Phase, Slot, Table};
 use crate::{Note, Say, What};
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use sys::event::{Epoll, EventFlags};
 use sys::mm::FdTable;
@@ -24,8 +23,6 @@ pub const CATCH_ALL: &[u8] = b"s6-svscan-log";
 /// Between two attempts to write status files that could not be written, in ms: the first pause, which doubles, and the longest.
 /// What is full may be full for days, and what waits for a status waits at most so long once it is not.
 const REWRITE: (u32, u32) = (250, 16_000);
-/// Events of one wait.
-const BATCH: usize = 32;
 
 /// What a supervisor is given.
 pub struct Parts {
@@ -152,18 +149,7 @@ impl Supervisor {
 
     /// Waits once, and does what has come.
     fn turn(&mut self) -> Result<()> {
-        let mut room = [MaybeUninit::uninit(); BATCH];
-        let timeout = self.time_left();
-        let mut keys = heapless::Vec::<u64, BATCH>::new();
-        match self.epoll.wait(&mut room, timeout) {
-            Ok(events) => {
-                for event in events {
-                    let _ = keys.push(event.data.u64());
-                }
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
+        let keys = self.epoll.wait(self.time_left())?;
         for key in keys {
             match key {
                 KEY_SIGNALS => self.take_signals()?,

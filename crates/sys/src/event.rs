@@ -2,9 +2,10 @@
 //! Waiting: epoll, poll, eventfd, inotify.
 
 use crate::time::Millis;
-use crate::{AsFd, OwnedFd, Result};
+use crate::{AsFd, Errno, OwnedFd, Result};
 use core::mem::MaybeUninit;
-pub use rustix::event::epoll::{Event, EventData, EventFlags};
+pub use rustix::event::epoll::EventFlags;
+use rustix::event::epoll::{Event, EventData};
 pub use rustix::event::{PollFd, PollFlags};
 use rustix::event::{Timespec, epoll};
 pub use rustix::fs::inotify::{CreateFlags as InotifyFlags, WatchFlags};
@@ -12,6 +13,11 @@ pub use rustix::fs::inotify::{CreateFlags as InotifyFlags, WatchFlags};
 fn timespec(timeout: Option<Millis>) -> Option<Timespec> {
     timeout.map(|t| Timespec { tv_sec: (t.0 / 1000) as i64, tv_nsec: ((t.0 % 1000) * 1_000_000) as _ })
 }
+
+/// Events of one wait.
+const BATCH: usize = 32;
+/// The keys of what has come.
+pub type Keys = heapless::Vec<u64, BATCH>;
 
 /// A set of descriptors to wait for.
 pub struct Epoll(OwnedFd);
@@ -37,14 +43,18 @@ impl Epoll {
         call!(epoll::delete(&self.0, fd))
     }
 
-    /// Waits until something happens or the time is over (`None`: for ever).
-    pub fn wait<'b>(
-        &self,
-        room: &'b mut [MaybeUninit<Event>],
-        timeout: Option<Millis>,
-    ) -> Result<&'b mut [Event]> {
+    /// Waits until something has come, the time is over (`None`: never) or a signal interrupts: the keys of what has come.
+    #[inline(never)]
+    pub fn wait(&self, timeout: Option<Millis>) -> Result<Keys> {
         let timeout = timespec(timeout);
-        call!(epoll::wait(&self.0, room, timeout.as_ref())).map(|(events, _)| events)
+        let mut room = [const { MaybeUninit::<Event>::uninit() }; BATCH];
+        let mut keys = Keys::new();
+        match call!(epoll::wait(&self.0, &mut room[..], timeout.as_ref())) {
+            Ok((events, _)) => keys.extend(events.iter().map(|event| event.data.u64())),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+        Ok(keys)
     }
 }
 

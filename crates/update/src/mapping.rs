@@ -13,8 +13,8 @@ const NONE: u16 = u16::MAX;
 pub enum Becomes {
     /// Nothing: no new service or bundle has its name.
     Nothing,
-    /// This new service.
-    One(u16),
+    /// This new service, which stands alone at this place of the list.
+    One(u32, u16),
     /// The contents of a bundle: a range of the list.
     Several(u32, u32),
 }
@@ -72,7 +72,7 @@ impl Mapping {
                 if let Some(mark) = self.one_to_one.get_mut(usize::from(*one)) {
                     *mark = true;
                 }
-                Ok(Becomes::One(*one))
+                Ok(Becomes::One(start as u32, *one))
             }
             _ => Ok(Becomes::Several(start as u32, self.list.len() as u32)),
         }
@@ -84,14 +84,12 @@ impl Mapping {
     }
 
     /// The new services that this old one becomes.
-    pub fn targets(&self, old: u16) -> impl Iterator<Item = u16> + '_ {
-        let (one, several) = match self.becomes(old) {
-            Becomes::Nothing => (None, (0, 0)),
-            Becomes::One(one) => (Some(one), (0, 0)),
-            Becomes::Several(start, end) => (None, (start as usize, end as usize)),
-        };
-        let several = self.list.get(several.0..several.1).unwrap_or_default();
-        one.into_iter().chain(several.iter().copied())
+    pub fn targets(&self, old: u16) -> &[u16] {
+        match self.becomes(old) {
+            Becomes::Nothing => &[],
+            Becomes::One(at, _) => self.list.get(at as usize..at as usize + 1).unwrap_or_default(),
+            Becomes::Several(start, end) => self.list.get(start as usize..end as usize).unwrap_or_default(),
+        }
     }
 
     /// The old service that becomes this new one, alone or with others.

@@ -113,7 +113,7 @@ impl<'a> Plan<'a> {
             for service in before.iter() {
                 let kept = was_up && !self.stop.contains(service);
                 for target in self.mapping.targets(service) {
-                    if kept { &mut self.kept } else { &mut self.start }.insert(target);
+                    if kept { &mut self.kept } else { &mut self.start }.insert(*target);
                 }
             }
         }
@@ -170,7 +170,7 @@ pub(crate) fn is_longrun(db: &Db<'_>, index: u16) -> bool {
 }
 
 /// Calls `each` with what a service needs (`Up`), or what needs it (`Down`).
-pub(crate) fn neighbours(db: &Db<'_>, service: u16, direction: db::Direction, mut each: impl FnMut(u16)) {
+pub(crate) fn neighbours(db: &Db<'_>, service: u16, direction: db::Direction, each: &mut dyn FnMut(u16)) {
     if let Some(id) = db.service(usize::from(service)) {
         db.dependencies(id, direction).for_each(|other| each(other.index() as u16));
     }
@@ -232,7 +232,7 @@ fn order(db: &Db<'_>, set: &Set, direction: db::Direction) -> Vec<u16> {
     let mut ready = Vec::new();
     for service in set.iter() {
         let mut count = 0;
-        neighbours(db, service, direction, |other| count += u16::from(set.contains(other)));
+        neighbours(db, service, direction, &mut |other| count += u16::from(set.contains(other)));
         if let Some(place) = pending.get_mut(usize::from(service)) {
             *place = count;
         }
@@ -243,7 +243,7 @@ fn order(db: &Db<'_>, set: &Set, direction: db::Direction) -> Vec<u16> {
     let mut at = 0;
     while let Some(service) = ready.get(at).copied() {
         at += 1;
-        neighbours(db, service, behind, |other| {
+        neighbours(db, service, behind, &mut |other| {
             if let Some(count) = pending.get_mut(usize::from(other)).filter(|_| set.contains(other)) {
                 *count -= 1;
                 if *count == 0 {

@@ -41,13 +41,20 @@ pub(crate) fn own_reasons<'a>(plan: &Plan<'a>, rules: &Conversion<'a>) -> alloc:
     let reason = |service: u16| match plan.mapping.becomes(service) {
         Becomes::Nothing => Reason::Gone,
         Becomes::Several(..) => Reason::BecameBundle,
-        Becomes::One(new) if is_longrun(&plan.old, service) != is_longrun(&plan.new, new) => {
+        Becomes::One(_, new) if is_longrun(&plan.old, service) != is_longrun(&plan.new, new) => {
             Reason::OtherKind
         }
-        Becomes::One(_) if rules.rule(usize::from(service)).restart => Reason::Asked,
-        Becomes::One(_) => Reason::None,
+        Becomes::One(..) if rules.rule(usize::from(service)).restart => Reason::Asked,
+        Becomes::One(..) => Reason::None,
     };
-    plan.old_up.iter().map(|service| (service, reason(service))).filter(|(_, r)| *r != Reason::None).collect()
+    let mut found = alloc::vec::Vec::new();
+    for service in plan.old_up.iter() {
+        match reason(service) {
+            Reason::None => {}
+            reason => found.push((service, reason)),
+        }
+    }
+    found
 }
 
 /// What needs a service that stops, stops too.
@@ -57,7 +64,7 @@ pub(crate) fn close_stops(plan: &mut Plan<'_>) {
     let mut seen = plan.stop.clone();
     while let Some(service) = work.pop() {
         let old = plan.old;
-        neighbours(&old, service, Direction::Down, |other| {
+        neighbours(&old, service, Direction::Down, &mut |other| {
             if seen.insert(other) {
                 work.push(other);
                 if plan.old_up.contains(other) {
@@ -77,7 +84,7 @@ fn stop_for_new_needs(plan: &mut Plan<'_>) -> bool {
     let mut needed = plan.kept.clone();
     let mut stack: alloc::vec::Vec<u16> = needed.iter().collect();
     while let Some(service) = stack.pop() {
-        neighbours(&new, service, Direction::Up, |other| {
+        neighbours(&new, service, Direction::Up, &mut |other| {
             if needed.insert(other) {
                 stack.push(other);
             }
@@ -89,7 +96,7 @@ fn stop_for_new_needs(plan: &mut Plan<'_>) -> bool {
     }
     let mut any = false;
     while let Some(service) = work.pop() {
-        neighbours(&new, service, Direction::Down, |other| {
+        neighbours(&new, service, Direction::Down, &mut |other| {
             if broken.insert(other) {
                 work.push(other);
                 if plan.kept.contains(other)

@@ -48,7 +48,7 @@ pub fn smart<'a>(
 
 /// Whether the definition of an old service that is up changed so that it has to restart.
 fn changed<'a>(plan: &Plan<'a>, service: u16) -> Option<Reason<'a>> {
-    let Becomes::One(new) = plan.mapping.becomes(service) else { return None };
+    let Becomes::One(_, new) = plan.mapping.becomes(service) else { return None };
     let old_id = plan.old.service(usize::from(service))?;
     let new_id = plan.new.service(usize::from(new))?;
     needs_restart(&plan.old, old_id, &plan.new, new_id)
@@ -59,8 +59,8 @@ fn spread(plan: &mut Plan<'_>) {
     let new = plan.new;
     let mut work: Vec<u16> = plan.stop.iter().collect();
     while let Some(stopping) = work.pop() {
-        for target in plan.mapping.targets(stopping).collect::<Vec<_>>() {
-            neighbours(&new, target, Direction::Down, |dependent| {
+        for target in plan.mapping.targets(stopping).to_vec() {
+            neighbours(&new, target, Direction::Down, &mut |dependent| {
                 let Some(old) = plan.mapping.same(dependent) else { return };
                 if plan.old_up.contains(old) && !plan.stop.contains(old) {
                     plan.stop_because(old, Reason::NeedsOld(stopping));
@@ -79,7 +79,7 @@ fn settle(plan: &mut Plan<'_>) {
     let mut work: Vec<u16> = plan.kept.iter().chain(plan.start.iter()).collect();
     while let Some(service) = work.pop() {
         let mut needed = Vec::new();
-        neighbours(&new, service, Direction::Up, |other| needed.push(other));
+        neighbours(&new, service, Direction::Up, &mut |other| needed.push(other));
         if let Some(id) = new.service(usize::from(service)) {
             needed.extend(new.wants(id).map(|other| other.index() as u16));
         }

@@ -333,7 +333,7 @@ fn closed(db: &Db<'_>, bits: u8) -> Set {
     }
     let mut work: Vec<u16> = up.iter().collect();
     while let Some(service) = work.pop() {
-        crate::plan::neighbours(db, service, db::Direction::Up, |d| {
+        crate::plan::neighbours(db, service, db::Direction::Up, &mut |d| {
             if up.insert(d) {
                 work.push(d);
             }
@@ -359,7 +359,7 @@ proptest! {
             // What was up, or was to be, and still exists is up afterwards.
             for service in up.iter().chain(owed.iter()) {
                 for target in plan.mapping.targets(service) {
-                    prop_assert!(plan.kept.contains(target) || plan.start.contains(target));
+                    prop_assert!(plan.kept.contains(*target) || plan.start.contains(*target));
                 }
             }
             // What is kept was not stopped, and each stop has a reason.
@@ -371,7 +371,7 @@ proptest! {
             }
             let after = plan.up_after();
             for service in plan.kept.iter() {
-                crate::plan::neighbours(&new, service, db::Direction::Up, |d| {
+                crate::plan::neighbours(&new, service, db::Direction::Up, &mut |d| {
                     // The reference never keeps anything above what starts; ours does, when it is new below it.
                     assert!(plan.kept.contains(d) || ours && after.contains(d));
                 });

@@ -9,11 +9,12 @@ use crate::command::{Outcome, dist, replace_file, run};
 use crate::elf::{Elf, crate_of};
 use crate::toolchain::{self, Way};
 use std::collections::BTreeMap;
+use std::io::Write;
 
 /// Bytes that the stripped program may have on each architecture: the promise of the README.
 pub const BUDGET: u64 = 256 * 1024;
-/// Bytes that a program may have until it keeps the budget: only ever lowered, so that it can't grow meanwhile.
-pub const CEILING: u64 = 400 * 1024;
+/// Bytes of a block that a squashfs root packs by itself.
+const BLOCK: usize = 128 * 1024;
 /// Bytes more that one which checks signatures may have.
 const SIGNATURES: u64 = 16 * 1024;
 
@@ -62,8 +63,11 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
         let features: &[&str] = if request.signatures { &["signatures"] } else { &[] };
         build_with(arch, request.fault, features, request.way)?;
     }
-    let ceiling = CEILING + if request.signatures { SIGNATURES } else { 0 };
-    if request.fault { Ok(()) } else { report(&request.archs, ceiling) }
+    if request.fault {
+        Ok(())
+    } else {
+        report(&request.archs, if request.signatures { SIGNATURES } else { 0 })
+    }
 }
 
 /// `cargo xtask sizes`: the report for what has been built, or for the named architectures.
@@ -87,7 +91,7 @@ pub fn sizes(mut args: lexopt::Parser) -> Outcome {
     if archs.is_empty() {
         return Err("nothing is built yet: `cargo xtask dist all` builds it".into());
     }
-    report(&archs, CEILING)
+    report(&archs, 0)
 }
 
 fn show(text: &str) -> Outcome {
@@ -130,6 +134,8 @@ struct Sizes {
     zero: u64,
     /// The stripped file.
     file: u64,
+    /// The same on a root file system that is packed.
+    packed: u64,
 }
 
 fn measure(arch: &Arch) -> Outcome<Sizes> {
@@ -137,17 +143,30 @@ fn measure(arch: &Arch) -> Outcome<Sizes> {
     let path = folder.join("skeg.symbols");
     let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let elf = Elf::new(&bytes).ok_or_else(|| format!("{}: not an ELF file", path.display()))?;
-    let file = std::fs::metadata(folder.join("skeg")).map_err(|e| format!("{}: {e}", arch.name))?.len();
+    let stripped = std::fs::read(folder.join("skeg")).map_err(|e| format!("{}: {e}", arch.name))?;
+    let (file, packed) = (stripped.len() as u64, squashed(&stripped)?);
     let mut crates = BTreeMap::new();
     for symbol in elf.symbols().iter().filter(|symbol| !symbol.zero) {
         *crates.entry(crate_of(&symbol.name).to_owned()).or_insert(0) += symbol.size;
     }
     let named: u64 = crates.values().sum();
-    Ok(Sizes { crates, rest: file.saturating_sub(named), zero: elf.loaded().1, file })
+    Ok(Sizes { crates, rest: file.saturating_sub(named), zero: elf.loaded().1, file, packed })
 }
 
-/// Prints a column an architecture; says where a program is over the budget, fails where it is over the ceiling.
-fn report(archs: &[&Arch], ceiling: u64) -> Outcome {
+/// What a file takes on a squashfs with gzip, as `mksquashfs` makes it without options: blocks, each packed by itself.
+fn squashed(bytes: &[u8]) -> Outcome<u64> {
+    let mut all = 0;
+    for block in bytes.chunks(BLOCK) {
+        let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(block).map_err(|e| e.to_string())?;
+        all += packer.finish().map_err(|e| e.to_string())?.len().min(block.len()) as u64;
+    }
+    Ok(all)
+}
+
+/// Prints a column an architecture; says where a program is over the budget, fails where it is over what its
+/// architecture tolerates, and where it is over the budget on a packed root.
+fn report(archs: &[&Arch], more: u64) -> Outcome {
     let columns: Vec<Sizes> = archs.iter().map(|arch| measure(arch)).collect::<Outcome<_>>()?;
     let mut names: Vec<&String> = columns.iter().flat_map(|sizes| sizes.crates.keys()).collect();
     names.sort();
@@ -172,6 +191,7 @@ fn report(archs: &[&Arch], ceiling: u64) -> Outcome {
     row("(constants without a name, headers)", &|sizes| sizes.rest);
     row("the stripped file", &|sizes| sizes.file);
     row("left of the budget of 256 KiB", &|sizes| BUDGET.saturating_sub(sizes.file));
+    row("on a root of squashfs with gzip", &|sizes| sizes.packed);
     row("memory beside the file (.bss)", &|sizes| sizes.zero);
     for (arch, sizes) in archs.iter().zip(&columns) {
         if sizes.file > BUDGET {
@@ -181,11 +201,13 @@ fn report(archs: &[&Arch], ceiling: u64) -> Outcome {
                 arch.name, sizes.file
             );
         }
-        if sizes.file > ceiling {
-            return Err(format!(
-                "{}: {} bytes are more than {ceiling}, what is tolerated",
-                arch.name, sizes.file
-            ));
+        for (bytes, most, what) in [
+            (sizes.file, arch.ceiling + more, "bytes"),
+            (sizes.packed, BUDGET + more, "bytes on a packed root"),
+        ] {
+            if bytes > most {
+                return Err(format!("{}: {bytes} {what} are more than {most}, what is tolerated", arch.name));
+            }
         }
     }
     Ok(())

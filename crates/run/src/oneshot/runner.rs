@@ -12,7 +12,7 @@
 use super::protocol::*;
 use super::search::find_program;
 use live::state::{self, State};
-use sys::event::{Epoll, Event, EventFlags};
+use sys::event::{Epoll, EventFlags};
 use sys::net::{self, Fds, SocketType};
 use sys::process::{self, Who};
 use sys::signal::{self, Set, number};
@@ -106,16 +106,9 @@ impl Runner {
 
     /// Serves until SIGTERM.
     pub fn serve(&mut self) -> core::result::Result<(), RunnerError> {
-        let mut room = [const { core::mem::MaybeUninit::<Event>::uninit() }; 16];
         loop {
             let timeout = self.next_deadline().map(|d| Millis(d.0.saturating_sub(monotonic().0)));
-            let events = match self.epoll.wait(&mut room, timeout) {
-                Ok(events) => events,
-                Err(Errno::INTR) => continue,
-                Err(e) => return Err(RunnerError::Wait(e)),
-            };
-            let mut keys = heapless::Vec::<u64, 16>::new();
-            keys.extend(events.iter().map(|e| e.data.u64()));
+            let keys = self.epoll.wait(timeout).map_err(RunnerError::Wait)?;
             for key in keys {
                 match key {
                     LISTENER => self.accept(),

@@ -165,16 +165,16 @@ impl Ancestors {
 /// Says that an image is not valid; the exit code.
 #[inline(never)]
 pub fn corrupt(call: &Call, template: &str, path: &CStr, error: Corrupt) -> u8 {
-    let why: &[u8] = match error {
-        Corrupt::Truncated(_) => b"it is cut short",
-        Corrupt::Magic => b"it is no image of s6-rc-compile",
-        Corrupt::Version(_) => b"it has another format version",
-        Corrupt::Header => b"its header contradicts itself",
-        Corrupt::Place(_) | Corrupt::Record(..) => b"its content contradicts itself",
-        Corrupt::Checksum(_) | Corrupt::Identity => b"its checksum is wrong",
+    let why = match error {
+        Corrupt::Truncated(_) => t!("it is cut short"),
+        Corrupt::Magic => t!("it is no image of s6-rc-compile"),
+        Corrupt::Version(_) => t!("it has another format version"),
+        Corrupt::Header => t!("its header contradicts itself"),
+        Corrupt::Place(_) | Corrupt::Record(..) => t!("its content contradicts itself"),
+        Corrupt::Checksum(_) | Corrupt::Identity => t!("its checksum is wrong"),
     };
     let mut line = text::Line::new();
-    line.put_filled(template, &[path.to_bytes()]).put(why);
+    line.put_filled(template, &[path.to_bytes()]).put(why.bytes());
     call.say(t!("%"), line.as_bytes());
     INVALID
 }

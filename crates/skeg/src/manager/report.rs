@@ -51,10 +51,8 @@ impl<'a> Reporter<'a> {
         let mut line = Line::new();
         match note {
             Note::Signal(signal) => {
-                let signal = sys::signal::name(signal);
-                line.put(b"SIG")
-                    .put(signal)
-                    .put(b" came: starting nothing more, waiting for scripts that run");
+                let text = t!("SIG% came: starting nothing more, waiting for scripts that run");
+                line.put_template(text.bytes(), &[sys::signal::name(signal)]);
             }
             Note::Begin(service, towards) => {
                 self.service(&mut line, service);
@@ -76,7 +74,7 @@ impl<'a> Reporter<'a> {
             }
             Note::Essential(service) => {
                 self.service(&mut line, service);
-                line.put(b" is essential: it stays up (-D stops it, too)");
+                line.put(t!(" is essential: it stays up (-D stops it, too)").bytes());
             }
             Note::Reloaded(service) => {
                 self.service(&mut line, service);
@@ -90,14 +88,14 @@ impl<'a> Reporter<'a> {
             }
             Note::StaysDown(service, needs) => {
                 self.service(&mut line, service);
-                line.put(b" was to be up and is down");
+                line.put(t!(" was to be up and is down").bytes());
                 if let Some(needs) = needs {
-                    line.put(b": it needs ").put_quoted(self.image.name(needs)).put(b", which is down");
+                    line.put_template(t!(": it needs %, which is down").bytes(), &[self.image.name(needs)]);
                 }
-                line.put(b" ('skeg why ").put(self.image.name(service)).put(b"')");
+                line.put_template(t!(" ('skeg why %')").bytes(), &[self.image.name(service)]);
             }
             Note::DownFile(service, errno) => {
-                line.put(b"can't make or remove the 'down' file of ");
+                line.put(t!("can't make or remove the 'down' file of ").bytes());
                 self.service(&mut line, service);
                 line.put(b": ").put(words::errno(errno));
             }
@@ -143,23 +141,28 @@ const fn outcome(why: Why) -> Outcome {
 }
 
 fn reason(line: &mut Line, why: Why) {
-    match why {
-        Why::Exited(code) => line.put(b"its script exited ").num(u64::from(code)),
-        Why::Killed(signal) => line.put(b"its script was killed by SIG").put(sys::signal::name(signal)),
-        Why::TimedOut => line.put(b"timed out"),
-        Why::Permanent => line.put(b"it failed permanently (its finish script exited 125)"),
-        Why::SupervisorGone => line.put(b"its supervisor went away"),
-        Why::NotSupervised => line.put(b"it is not supervised (is the scanner running? s6-svok tells)"),
-        Why::NotStarted(errno) => line.put(b"its script can't be started: ").put(words::errno(errno)),
-        Why::NoRunner(errno) => {
-            line.put(b"can't reach s6rc-oneshot-runner, which runs its script: ").put(words::errno(errno))
+    let number;
+    let (text, argument): (_, &[u8]) = match why {
+        Why::Exited(code) => {
+            number = text::Digits::decimal(u64::from(code));
+            (t!("its script exited %"), number.as_bytes())
         }
-        Why::RunnerGone => line.put(b"s6rc-oneshot-runner went away while its script ran"),
-        Why::Control(errno) => line.put(b"can't talk to its supervisor: ").put(words::errno(errno)),
-        Why::Interrupted => line.put(b"interrupted by a signal"),
-        Why::State(_) => line.put(b"its new state can't be recorded (is the live directory full?)"),
-        Why::ReloadSignal => line.put(b"supervisors can't be asked to send its reload-signal"),
+        Why::Killed(signal) => (t!("its script was killed by SIG%"), sys::signal::name(signal)),
+        Why::TimedOut => (t!("timed out"), b""),
+        Why::Permanent => (t!("it failed permanently (its finish script exited 125)"), b""),
+        Why::SupervisorGone => (t!("its supervisor went away"), b""),
+        Why::NotSupervised => (t!("it is not supervised (is the scanner running? s6-svok tells)"), b""),
+        Why::NotStarted(errno) => (t!("its script can't be started: %"), words::errno(errno)),
+        Why::NoRunner(errno) => {
+            (t!("can't reach s6rc-oneshot-runner, which runs its script: %"), words::errno(errno))
+        }
+        Why::RunnerGone => (t!("s6rc-oneshot-runner went away while its script ran"), b""),
+        Why::Control(errno) => (t!("can't talk to its supervisor: %"), words::errno(errno)),
+        Why::Interrupted => (t!("interrupted by a signal"), b""),
+        Why::State(_) => (t!("its new state can't be recorded (is the live directory full?)"), b""),
+        Why::ReloadSignal => (t!("supervisors can't be asked to send its reload-signal"), b""),
     };
+    line.put_template(text.bytes(), &[argument]);
 }
 
 /// Says what becomes of the services that were to be up and are not.

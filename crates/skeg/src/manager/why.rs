@@ -81,7 +81,7 @@ fn prose(opened: &Opened, facts: &Facts<'_>, service: u16, causes: &[u16], depen
     describe(&mut out, facts, &found, b"");
     if found.is_given_up() {
         let mut line = Line::new();
-        line.put(b"  'skeg restart ").put(found.name).put(b"' starts it");
+        line.put_template(t!("  'skeg restart %' starts it").bytes(), &[found.name]);
         out.extend_from_slice(line.end());
     }
     for cause in causes {
@@ -103,7 +103,7 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
     let mut line = Line::new();
     line.put(before).put(found.name).put(b": ").put(state(found));
     if found.state.uncertain {
-        line.put(b", but uncertain: its last transition was cut short");
+        line.put(t!(", but uncertain: its last transition was cut short").bytes());
     }
     match found.status {
         Some(status) if status.is_up() => {
@@ -114,38 +114,37 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
             }
         }
         Some(status) if status.wanted_up => {
-            line.put(b", its supervisor starts it again and again");
+            line.put(t!(", its supervisor starts it again and again").bytes());
         }
         Some(_) if found.is_given_up() => {
-            line.put(b", but it has ended and is not started again");
+            line.put(t!(", but it has ended and is not started again").bytes());
         }
         None if !found.oneshot => {
-            line.put(b", nobody supervises it");
+            line.put(t!(", nobody supervises it").bytes());
         }
         _ => {}
     }
     out.extend_from_slice(line.end());
     line.clear();
     if found.owed {
-        line.put(
-            b"  it is owed: a command that failed wanted it up; 'skeg recover' starts it, 's6-rc -d change ",
-        )
-        .put(found.name)
-        .put(b"' gives it up");
+        let text = t!(
+            "  it is owed: a command that failed wanted it up; 'skeg recover' starts it, 's6-rc -d change %' gives it up"
+        );
+        line.put_template(text.bytes(), &[found.name]);
         out.extend_from_slice(line.end());
         line.clear();
     }
     if let Some(status) = found.status.filter(|_| found.has_ended) {
-        line.put(b"  its process ended last ");
+        line.put(t!("  its process ended last ").bytes());
         match (status.signal(), status.exit_code()) {
             (Some(signal), _) => line.put(b"by SIG").put(sys::signal::name(signal)),
-            (None, code) => line.put(b"with exit code ").num(u64::from(code.unwrap_or(0))),
+            (None, code) => line.put(t!("with exit code ").bytes()).num(u64::from(code.unwrap_or(0))),
         };
         out.extend_from_slice(line.end());
         line.clear();
     }
     if let Some(program) = facts.missing_interpreter(found) {
-        line.put(b"  its run can't be started: there is no program ").put_quoted(&program);
+        line.put(t!("  its run can't be started: there is no program ").bytes()).put_quoted(&program);
         out.extend_from_slice(line.end());
         line.clear();
     }
@@ -153,7 +152,7 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         transition(&mut line, facts.now, past, found.oneshot);
         out.extend_from_slice(line.end());
     } else if found.state.phase == Phase::Down {
-        out.extend_from_slice(b"  nobody has tried to start it\n");
+        out.extend_from_slice(t!("  nobody has tried to start it\n").bytes());
     }
 }
 
@@ -162,12 +161,18 @@ fn transition(line: &mut Line, now: u64, past: Past, oneshot: bool) {
     span(line, now.saturating_sub(past.when));
     line.put(b" ago, ");
     match past.outcome {
-        Outcome::Done => line.put(b"succeeded after "),
-        Outcome::Failed(127) if oneshot => line.put(b"failed: its script can't be started; after "),
-        Outcome::Failed(125) if !oneshot => line.put(b"failed: its finish exited 125, for good; after "),
-        Outcome::Failed(code) => line.put(b"failed with exit code ").num(u64::from(code)).put(b" after "),
-        Outcome::TimedOut => line.put(b"timed out after "),
-        Outcome::Cut => line.put(b"was interrupted after "),
+        Outcome::Done => line.put(t!("succeeded after ").bytes()),
+        Outcome::Failed(127) if oneshot => {
+            line.put(t!("failed: its script can't be started; after ").bytes())
+        }
+        Outcome::Failed(125) if !oneshot => {
+            line.put(t!("failed: its finish exited 125, for good; after ").bytes())
+        }
+        Outcome::Failed(code) => {
+            line.put(t!("failed with exit code ").bytes()).num(u64::from(code)).put(b" after ")
+        }
+        Outcome::TimedOut => line.put(t!("timed out after ").bytes()),
+        Outcome::Cut => line.put(t!("was interrupted after ").bytes()),
     };
     line.seconds(u64::from(past.took));
 }

@@ -140,22 +140,22 @@ fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, Ima
     let old = *opened.image.db();
     let (up, owed) = (run::up_set(&opened.live), run::owed_set(&opened.live));
     if saved.old != (Side { generation: opened.live.generation().number(), hash: old.hash() }) {
-        return Err(moved(b"another image is in force than when the plan was made"));
+        return Err(moved(t!("another image is in force than when the plan was made").bytes()));
     }
     if saved.old_up != members(&up) || saved.owed != members(&owed) {
-        return Err(moved(b"other services are up than when the plan was made"));
+        return Err(moved(t!("other services are up than when the plan was made").bytes()));
     }
     let mut path: Vec<u8> = saved.path;
     path.push(0);
     let path: &'static CStr = CStr::from_bytes_until_nul(path.leak()).map_err(|_| SYSTEM)?;
     let file = ImageFile::open_or_compile(call, path)?;
     if file.db.hash() != saved.new {
-        return Err(moved(b"the new image is another than when the plan was made"));
+        return Err(moved(t!("the new image is another than when the plan was made").bytes()));
     }
     let rules = conversion::parse(call, b"the plan's conversion rules", saved.conversion.leak(), &old)?;
     let plan = smart(old, file.db, up, owed, &rules).map_err(|e| conversion::say(call, b"", e))?;
     if members(&plan.stop) != saved.stop || members(&plan.start) != saved.start {
-        return Err(moved(b"this skeg would do something else"));
+        return Err(moved(t!("this skeg would do something else").bytes()));
     }
     Ok((path, file, plan))
 }

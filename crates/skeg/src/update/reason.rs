@@ -25,37 +25,32 @@ fn change(line: &mut Words, path: &[u8], at: u32) {
 
 /// Appends a reason: "it needs `lan`, whose run file changed, line 3".
 fn put(line: &mut Words, plan: &Plan<'_>, reason: Reason<'_>) {
-    match reason {
-        Reason::None => line.put(b"of the plan"),
-        Reason::Gone => line.put(b"the new image does not have it"),
-        Reason::OtherKind => line.put(b"it becomes a service of another kind"),
-        Reason::BecameBundle => line.put(b"its name is that of a bundle now"),
-        Reason::Asked => line.put(b"the conversion file asks for it"),
+    let none: &[u8] = b"";
+    let (text, of) = match reason {
+        Reason::None => (t!("of the plan"), none),
+        Reason::Gone => (t!("the new image does not have it"), none),
+        Reason::OtherKind => (t!("it becomes a service of another kind"), none),
+        Reason::BecameBundle => (t!("its name is that of a bundle now"), none),
+        Reason::Asked => (t!("the conversion file asks for it"), none),
         Reason::File(path, at) => {
             line.put(b"its ");
-            change(line, path.to_bytes(), at);
-            line
+            return change(line, path.to_bytes(), at);
         }
-        Reason::Pipeline => line.put(b"its place in a pipeline changed"),
+        Reason::Pipeline => (t!("its place in a pipeline changed"), none),
         Reason::NeedsOld(other) => {
-            line.put(b"it depends on ").put_quoted(name(&plan.old, other));
-            because_of(line, plan, other);
-            line
+            line.put(t!("it depends on ").bytes()).put_quoted(name(&plan.old, other));
+            return because_of(line, plan, other);
         }
-        Reason::NeedsNew(other) => {
-            line.put(b"it depends on ").put_quoted(name(&plan.new, other)).put(b", which was not up")
+        Reason::NeedsNew(other) => (t!("it depends on %, which was not up"), name(&plan.new, other)),
+        Reason::RestartWith(other) => (t!("it restarts with %, which starts"), name(&plan.new, other)),
+        Reason::Restart => (t!("it was up before"), none),
+        Reason::Owed => (t!("it was to be up, but a command that failed left it down"), none),
+        Reason::NeededBy(other) if plan.kept.contains(other) => {
+            (t!("%, which is up, depends on it now"), name(&plan.new, other))
         }
-        Reason::RestartWith(other) => {
-            line.put(b"it restarts with ").put_quoted(name(&plan.new, other)).put(b", which starts")
-        }
-        Reason::Restart => line.put(b"it was up before"),
-        Reason::Owed => line.put(b"it was to be up, but a command that failed left it down"),
-        Reason::NeededBy(other) => {
-            let up = plan.kept.contains(other);
-            line.put_quoted(name(&plan.new, other)).put(b", which ");
-            line.put(if up { b"is up, depends on it now".as_slice() } else { b"starts, depends on it" })
-        }
+        Reason::NeededBy(other) => (t!("%, which starts, depends on it"), name(&plan.new, other)),
     };
+    line.put_template(text.bytes(), &[of]);
 }
 
 /// Why what a service depends on stops.
@@ -77,7 +72,7 @@ fn because_of(line: &mut Words, plan: &Plan<'_>, other: u16) {
 
 /// Whether an old service that stops comes back, and under which name.
 fn comes_back<'a>(plan: &Plan<'a>, old: u16) -> Option<&'a [u8]> {
-    plan.mapping.targets(old).find(|new| plan.start.contains(*new)).map(|new| name(&plan.new, new))
+    plan.mapping.targets(old).iter().find(|new| plan.start.contains(**new)).map(|new| name(&plan.new, *new))
 }
 
 /// Prints a plan, a line a step, in the order in which the steps are taken.
