@@ -6,10 +6,12 @@ use crate::error::LiveError;
 use crate::generation::{Builder, ImageSource, Notes};
 use crate::journal::{Journal, Side};
 use crate::service_dir::{self, Id, Umask};
+use crate::settle::Names;
 use crate::state::State;
+use alloc::vec::Vec;
 use db::Db;
 
-/// Makes generation 1 with every service down, and puts it in force. `Exists` where `LIVE` is there already.
+/// Makes generation 1 with every service down, and puts it in force; which directories it names. `Exists` where `LIVE` is there already.
 ///
 /// Writes the journal first and leaves it: the caller adds the scan directory's entries ([`link_entries`](crate::link_entries)),
 /// waits for the supervisors and removes the journal. What an earlier init left must have been undone
@@ -19,18 +21,21 @@ pub fn first(
     db: &Db<'_>,
     notes: &Notes<'_>,
     image: ImageSource<'_>,
-) -> Result<(), LiveError> {
+) -> Result<Names, LiveError> {
     let side = Side { generation: 1, hash: db.hash() };
     Journal::Init(side).write(locked.sv())?;
     let _umask = Umask::none();
     let mut builder = Builder::begin(locked.place(), side.generation)?;
+    let mut ids = Vec::with_capacity(db.longruns());
     for service in db.services().take(db.longruns()) {
         let id = Id { generation: side.generation, index: service.index() as u16 };
         service_dir::create(locked.sv(), id, db.files(service), notes.skeg.to_bytes())?;
         builder.name(db.name_c(service), id)?;
+        ids.push(Some(id));
     }
     builder.notes(notes)?;
     builder.image(image)?;
-    builder.states(side.hash, db.len(), core::iter::repeat_n(State::DOWN, db.len()))?;
-    builder.commit_first()
+    let _states = builder.states(side.hash, db.len(), core::iter::repeat_n(State::DOWN, db.len()))?;
+    builder.commit_first()?;
+    Ok(Names::new(ids))
 }

@@ -156,6 +156,13 @@ impl Live {
         if number == self.generation.number() { self.states.reread() } else { self.enter(number) }
     }
 
+    /// Goes on with a generation that has just been made.
+    pub fn enter_new(&mut self, generation: Generation, states: States) -> Result<(), LiveError> {
+        self.image = generation.image()?;
+        (self.generation, self.states) = (generation, states);
+        Ok(())
+    }
+
     /// The scan directory, to add and remove entries.
     pub fn scandir(&self) -> Result<ScanDir, LiveError> {
         let prefix = self.generation.prefix()?;

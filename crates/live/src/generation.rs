@@ -95,20 +95,20 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Writes the states, in the image's order. Again, to bring them up to date.
+    /// Writes the states, in the image's order.
     pub fn states(
         &self,
         hash: [u8; 32],
         count: usize,
         states: impl Iterator<Item = State>,
-    ) -> Result<(), LiveError> {
+    ) -> Result<States, LiveError> {
         let header = Header { count: count as u32, generation: self.number, hash };
         States::create(self.dir.as_fd(), header, states)
     }
 
-    /// The generation's number.
-    pub const fn number(&self) -> u32 {
-        self.number
+    /// The generation, as one that exists is opened.
+    pub fn finish(self) -> Generation {
+        Generation { number: self.number, dir: self.dir }
     }
 
     /// Makes it the generation in force: the first one. `Exists` where `LIVE` is there already.

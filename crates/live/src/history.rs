@@ -94,8 +94,7 @@ impl History {
     pub fn open(sv: BorrowedFd<'_>) -> Result<Self, LiveError> {
         let flags = fs::OFlags::RDWR | fs::OFlags::CREATE;
         let file = fs::open(sv, c"history", flags, 0o644).during(Op::Open, What::History)?;
-        let mut newest = 0;
-        walk(&file, &mut |sequence, _| newest = newest.max(sequence))?;
+        let newest = newest(&file)?;
         Ok(Self { file, newest })
     }
 
@@ -107,6 +106,29 @@ impl History {
         self.newest = sequence;
         Ok(())
     }
+}
+
+/// The sequence number of the newest record: in place n stands what the first one has and n more, until the newest.
+///
+/// A record that a kill cut short ends the search early: then the next one is written over it, or before it.
+fn newest(file: &OwnedFd) -> Result<u32, LiveError> {
+    let at = |place: u32| {
+        let mut bytes = [0; RECORD];
+        fs::pread(file, &mut bytes, u64::from(place) * RECORD as u64)
+            .during(Op::Read, What::History)
+            .map(|_| Record::parse(&bytes).map_or(0, |(sequence, _)| sequence))
+    };
+    let first = at(0)?;
+    let (mut low, mut high) = (0, RING);
+    while high - low > 1 {
+        let middle = low.midpoint(high);
+        if at(middle)? == first.wrapping_add(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(first.wrapping_add(low))
 }
 
 /// Gives every record of this `LIVE:sv` directory with its sequence number, in no order. No ring, no record.

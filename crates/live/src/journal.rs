@@ -14,6 +14,8 @@ use sys::{BorrowedFd, Errno, fs};
 const MAGIC: [u8; 8] = *b"skegjr\0\x01";
 /// A journal is never larger: two images of 8,192 services.
 const MOST: usize = 128 * 1024;
+/// Bytes of a message beside its lists: kinds, numbers, hashes, lengths of lists.
+const REST: usize = 128;
 
 /// A set of services of one image: one bit each, in the image's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,10 +141,19 @@ impl Journal {
         fs::access(sv, c"journal", 0).is_ok()
     }
 
+    /// Bytes that its message takes at most: an index takes up to three.
+    fn room(&self) -> usize {
+        REST + match self {
+            Self::Init(_) => 0,
+            Self::Update(update) => update.old_up.0.len() + update.new_up.0.len() + 3 * update.from.len(),
+            Self::Change(change) => change.up.0.len(),
+        }
+    }
+
     /// Writes it: aside, then renamed. From here on the next command finishes what this one leaves.
     pub fn write(&self, sv: BorrowedFd<'_>) -> Result<(), LiveError> {
         let mut bytes = MAGIC.to_vec();
-        let room = bytes.len() + MOST;
+        let room = bytes.len() + self.room();
         bytes.resize(room, 0);
         let body = bytes.get_mut(MAGIC.len()..).unwrap_or_default();
         let used = postcard::to_slice(self, body).map_err(|_| LiveError::BAD_JOURNAL)?.len();

@@ -46,7 +46,10 @@ pub use place::{Name, Place};
 pub use saved::Saved;
 pub use scandir::ScanDir;
 pub use service_dir::{Id, ServiceDir, Supervisor, Umask};
-pub use settle::{Names, link_entries, remove_all, sweep, sweep_directories, undo_init, undo_update};
+pub use settle::{
+    Differences, Names, compare_entries, link_entries, remove_all, remove_directory, sweep, undo_init,
+    undo_update,
+};
 pub use state::{Phase, State, States};
 
 #[cfg(test)]

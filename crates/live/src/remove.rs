@@ -22,11 +22,12 @@ pub fn tree(dir: BorrowedFd<'_>, name: &CStr, what: What) -> Result<(), LiveErro
         let here = fs::open(dir, &path, fs::OFlags::RDONLY | fs::OFlags::DIRECTORY | fs::OFlags::NOFOLLOW, 0)
             .map_err(failed)?;
         let mut deeper = false;
-        fs::for_each_entry(&here, |entry, _, _| {
+        fs::for_each_entry(&here, |entry, _, kind| {
             if deeper {
                 return Ok(());
             }
-            match fs::unlink(&here, entry) {
+            let is_directory = kind == fs::FileType::Directory;
+            match if is_directory { Err(Errno::ISDIR) } else { fs::unlink(&here, entry) } {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
                 Err(Errno::ISDIR | Errno::PERM) => {}
                 Err(e) => return Err(failed(e)),

@@ -60,20 +60,20 @@ impl ScanDir {
         }
     }
 
-    /// Adds a service's entry, or moves it to another directory of ours. Whether anything changed.
+    /// Adds a service's entry, or moves it to another directory of ours.
     /// An entry of that name that is not ours is left alone: `Taken`, with this index of the service.
-    pub fn add(&self, service: &[u8], id: Id, index: u16) -> Result<bool, LiveError> {
+    pub fn add(&self, service: &[u8], id: Id, index: u16) -> Result<(), LiveError> {
         let entry = self.entry(service)?;
         let target = Path::from_pieces(&[self.target.as_bytes(), id.name().as_bytes()])
             .during(Op::Create, What::ScanEntry)?;
         match fs::symlink(&target, &self.dir, &entry) {
-            Ok(()) => return Ok(true),
+            Ok(()) => return Ok(()),
             Err(Errno::EXIST) => {}
             Err(e) => return Err(LiveError::sys(Op::Create, What::ScanEntry, e)),
         }
         match self.id_of(&entry)? {
-            Some(there) if there == id => Ok(false),
-            Some(_) => self.replace(&entry, &target).map(|()| true),
+            Some(there) if there == id => Ok(()),
+            Some(_) => self.replace(&entry, &target),
             None => Err(LiveError::taken(index)),
         }
     }

@@ -8,12 +8,12 @@ use crate::error::{During, LiveError, Op, What};
 use crate::generation::{Generation, remove_others};
 use crate::journal::{Journal, Update};
 use crate::links;
-use crate::place::Place;
+use crate::place::{Name, Place};
 use crate::remove;
 use crate::scandir::ScanDir;
 use crate::service_dir::{Id, ServiceDir};
 use alloc::vec::Vec;
-use db::Db;
+use db::{Db, Target};
 use sys::fs;
 
 /// The service directories that a generation names: for each longrun of its image, in order.
@@ -63,15 +63,45 @@ impl Names {
     }
 }
 
-/// Adds the scan directory entries that are missing; whether there were any. The scanner is not told.
-pub fn link_entries(scandir: &ScanDir, db: &Db<'_>, names: &Names) -> Result<bool, LiveError> {
-    let mut added = false;
-    for (service, id) in db.services().zip(names.iter()) {
-        if let Some(id) = id {
-            added |= scandir.add(db.name(service), id, service.index() as u16)?;
+/// Adds the scan directory entries of these longruns. The scanner is not told.
+pub fn link_entries(scandir: &ScanDir, db: &Db<'_>, names: &Names, missing: &[u16]) -> Result<(), LiveError> {
+    for index in missing {
+        let at = usize::from(*index);
+        if let (Some(service), Some(id)) = (db.service(at), names.id(at)) {
+            scandir.add(db.name(service), id, *index)?;
         }
     }
-    Ok(added)
+    Ok(())
+}
+
+/// What the scan directory has otherwise than a generation wants it.
+#[derive(Default)]
+pub struct Differences {
+    /// Longruns, in order, without an entry that leads to their directory.
+    pub missing: Vec<u16>,
+    /// Entries of ours whose names no longrun has.
+    pub stale: Vec<Name>,
+}
+
+/// Looks at every entry once; changes nothing.
+pub fn compare_entries(scandir: &ScanDir, db: &Db<'_>, names: &Names) -> Result<Differences, LiveError> {
+    let mut found = Differences::default();
+    let mut right = alloc::vec![false; db.longruns()];
+    scandir.for_each(|entry, there| {
+        let service = match scandir.service(entry).and_then(|name| db.lookup(name)) {
+            Some(Target::Service(service)) => service.index(),
+            _ => usize::MAX,
+        };
+        match (names.id(service), right.get_mut(service)) {
+            (Some(id), Some(right)) => *right = id == there,
+            _ => found.stale.push(Name::from_pieces(&[entry.to_bytes()]).unwrap_or_default()),
+        }
+        Ok(())
+    })?;
+    found
+        .missing
+        .extend((0..).zip(&right).filter(|(_, right)| !**right).map(|(service, _): (u16, _)| service));
+    Ok(found)
 }
 
 /// Takes away what the generation in force does not need: other generations, service directories that it does not name,
@@ -92,12 +122,17 @@ pub fn sweep(
 }
 
 /// Takes away the service directories that are not named.
-pub fn sweep_directories(locked: &Locked, names: &Names) -> Result<(), LiveError> {
+fn sweep_directories(locked: &Locked, names: &Names) -> Result<(), LiveError> {
     let walk = fs::open_dir(locked.sv(), c".").during(Op::Open, What::Supervised)?;
     fs::for_each_entry(&walk, |name, _, _| match Id::parse(name.to_bytes()) {
         Some(id) if !names.has(id) => remove::tree(locked.sv(), name, What::ServiceDir),
         _ => Ok(()),
     })
+}
+
+/// Takes away one service directory that nothing names.
+pub fn remove_directory(locked: &Locked, id: Id) -> Result<(), LiveError> {
+    remove::tree(locked.sv(), &id.name(), What::ServiceDir)
 }
 
 /// Undoes an init that was cut short before `LIVE` existed: takes away all that it made, and the journal.

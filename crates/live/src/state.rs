@@ -149,30 +149,34 @@ impl States {
     pub fn open(generation: BorrowedFd<'_>, writable: bool) -> Result<Self, LiveError> {
         let flags = if writable { fs::OFlags::RDWR } else { fs::OFlags::RDONLY };
         let file = fs::open(generation, c"state", flags, 0).during(Op::Open, What::State)?;
-        let mut bytes = vec![0; MOST];
-        let have = fs::read_full(&file, &mut bytes).during(Op::Read, What::State)?;
-        let header = Header::parse(&bytes).ok_or(LiveError::BAD_STATE)?;
-        if have != size(header.count as usize) {
+        let length = fs::fstat(&file).during(Op::Read, What::State)?.st_size as usize;
+        if length > MOST {
             return Err(LiveError::BAD_STATE);
         }
-        bytes.truncate(have);
+        let mut bytes = vec![0; length];
+        let have = fs::read_full(&file, &mut bytes).during(Op::Read, What::State)?;
+        let header = Header::parse(&bytes).ok_or(LiveError::BAD_STATE)?;
+        if have != length || have != size(header.count as usize) {
+            return Err(LiveError::BAD_STATE);
+        }
         Ok(Self { file, header, bytes })
     }
 
-    /// Writes a new state file into a generation under construction.
+    /// Writes a new state file into a generation under construction, and keeps it open.
     pub fn create(
         generation: BorrowedFd<'_>,
         header: Header,
         states: impl Iterator<Item = State>,
-    ) -> Result<(), LiveError> {
+    ) -> Result<Self, LiveError> {
         let size = size(header.count as usize);
         let mut bytes = Vec::with_capacity(size);
         bytes.extend_from_slice(&header.bytes());
         bytes.extend(states.take(header.count as usize).map(State::byte));
         bytes.resize(size, 0);
-        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
+        let flags = fs::OFlags::RDWR | fs::OFlags::CREATE | fs::OFlags::TRUNC;
         let file = fs::open(generation, c"state", flags, 0o644).during(Op::Create, What::State)?;
-        fs::write_all(&file, &bytes).during(Op::Write, What::State)
+        fs::write_all(&file, &bytes).during(Op::Write, What::State)?;
+        Ok(Self { file, header, bytes })
     }
 
     /// What the file says of the image.

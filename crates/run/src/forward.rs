@@ -3,16 +3,16 @@
 //!
 //! Used by `update` right after the switch and by `recover` when a command was killed there.
 
-use crate::init::supervise;
+use crate::init::{is_listening, supervise};
 use crate::note::{Note, Outcome, RunError};
 use crate::owed::owe;
 use crate::session::{Session, Terms};
 use crate::update::from_journal;
 use alloc::vec::Vec;
-use engine::{Db, Flags, Image, Set, Target, Towards};
+use engine::{Db, Flags, Image, Set, Towards};
 use live::journal::{Journal, Update};
 use live::tree;
-use live::{Id, Live, LiveError, Names, ScanDir, ServiceDir, Supervisor, What};
+use live::{Generation, Id, Live, LiveError, Names, ScanDir, ServiceDir, States, Supervisor, What};
 use sys::event::{PollFd, PollFlags, WatchFlags, inotify, inotify_watch, poll};
 use sys::fault::step_at;
 use sys::time::{Millis, monotonic};
@@ -38,11 +38,22 @@ const REPLACE: u8 = 7;
 const TIDY: u8 = 8;
 const DONE: u8 = 9;
 
+/// A generation that this command has just built.
+pub(crate) struct Built {
+    pub(crate) names: Names,
+    pub(crate) generation: Generation,
+    pub(crate) states: States,
+}
+
 /// An update on its way forward.
 pub(crate) struct Way<'a> {
     forward: &'a Forward<'a>,
     journal: &'a Update,
+    /// What has been built, until it is gone on with: then it need not be read again.
+    pub(crate) built: Option<Built>,
     names: Names,
+    /// Entries were taken away: the scanner does not know yet.
+    is_stale: bool,
     scandir: Option<ScanDir>,
     reload: Set,
     outcome: Outcome,
@@ -51,7 +62,16 @@ pub(crate) struct Way<'a> {
 impl<'a> Way<'a> {
     pub(crate) fn new(forward: &'a Forward<'a>, journal: &'a Update) -> Self {
         let reload = Set::new(forward.image.db().len());
-        Self { forward, journal, names: Names::default(), scandir: None, reload, outcome: Outcome::default() }
+        Self {
+            forward,
+            journal,
+            built: None,
+            names: Names::default(),
+            is_stale: forward.plan.is_none(),
+            scandir: None,
+            reload,
+            outcome: Outcome::default(),
+        }
     }
 
     /// Completes an update whose new generation is in force, starts what shall be up, and removes the journal.
@@ -76,7 +96,7 @@ impl<'a> Way<'a> {
                 let scandir = self.enter(live)?;
                 let at_once = scandir.supervisor() == Supervisor::Foreign;
                 self.reload = versions(live, self.forward, &self.names, at_once)?;
-                entries(live, self.forward, &self.names, &scandir)?;
+                self.is_stale |= entries(live, self.forward, &self.names, &scandir)?;
                 self.scandir = Some(scandir);
             }
             REPLACE => self.replace(live, note)?,
@@ -91,8 +111,13 @@ impl<'a> Way<'a> {
         if let Some(scandir) = self.scandir.take() {
             return Ok(scandir);
         }
-        live.enter(self.journal.new.generation)?;
-        self.names = Names::read(live.generation(), self.forward.image.db())?;
+        if let Some(built) = self.built.take() {
+            live.enter_new(built.generation, built.states)?;
+            self.names = built.names;
+        } else {
+            live.enter(self.journal.new.generation)?;
+            self.names = Names::read(live.generation(), self.forward.image.db())?;
+        }
         live.scandir()
     }
 
@@ -102,12 +127,20 @@ impl<'a> Way<'a> {
         let forward = self.forward;
         let db = forward.image.db();
         if forward.plan.is_none_or(moves_entries) {
-            let (sv, mut leaving) = (live.locked().sv(), Vec::new());
+            let mut leaving = Vec::new();
             walk_unnamed(live, &self.names, &mut leaving)?;
-            dismiss(sv, &scandir, &leaving, forward.deadline)?;
-            live::sweep_directories(live.locked(), &self.names)?;
+            if self.is_stale || !leaving.is_empty() {
+                dismiss(live.locked().sv(), &scandir, &leaving, forward.deadline)?;
+            }
+            for id in leaving {
+                live::remove_directory(live.locked(), id)?;
+            }
         }
-        live::generation::remove_others(live.locked().place(), Some(self.journal.new.generation))?;
+        let (place, journal) = (live.locked().place(), self.journal);
+        match forward.plan {
+            Some(_) => live::generation::remove_one(place, journal.old.generation)?,
+            None => live::generation::remove_others(place, Some(journal.new.generation))?,
+        }
         if !self.reload.is_empty() {
             Session::new(forward.image, live, note)?.reload(&self.reload, Terms::new(Towards::Up))?;
         }
@@ -185,23 +218,31 @@ fn is_older(directory: &ServiceDir) -> Result<bool, LiveError> {
     Ok(status.pid != 0 && (started.seconds, started.nanos) < directory.current_since()?)
 }
 
-/// Makes the scan directory's entries those of the new generation: what is new is supervised.
-fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir) -> Result<(), RunError> {
+/// Makes the scan directory's entries those of the new generation: what is new is supervised. Whether any were taken away.
+fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir) -> Result<bool, RunError> {
     if forward.plan.is_some_and(|plan| !moves_entries(plan)) {
-        return Ok(());
+        return Ok(false);
     }
-    let sv = live.locked().sv();
-    let mut fresh: Vec<Id> = names.iter().flatten().filter(|id| !is_supervised(sv, *id)).collect();
-    let link = || live::link_entries(scandir, forward.image.db(), names).map(|_| ());
+    let (sv, number) = (live.locked().sv(), live.generation().number());
+    let differs = live::compare_entries(scandir, forward.image.db(), names)?;
+    // Where this command has made the directories, it knows which ones can have no supervisor yet.
+    let is_fresh = |service: u16, id: Id| match forward.plan {
+        Some(_) if id.generation == number => true,
+        Some(_) if differs.missing.binary_search(&service).is_err() => false,
+        _ => !is_listening(sv, id),
+    };
+    let mut fresh: Vec<Id> =
+        (0..).zip(names.iter()).filter_map(|(s, id)| id.filter(|id| is_fresh(s, *id))).collect();
+    let link = || live::link_entries(scandir, forward.image.db(), names, &differs.missing);
     if fresh.is_empty() {
         link()?;
     } else {
         supervise(sv, scandir, &mut fresh, forward.deadline, link)?;
     }
-    for entry in &stale(scandir, forward.image, names)? {
+    for entry in &differs.stale {
         scandir.remove(entry)?;
     }
-    Ok(())
+    Ok(!differs.stale.is_empty())
 }
 
 /// Whether a plan adds, removes or renames a longrun.
@@ -213,22 +254,6 @@ fn moves_entries(plan: &Plan<'_>) -> bool {
     plan.old.longruns() != plan.new.longruns() || !longruns.into_iter().all(stays)
 }
 
-/// Entries of ours that the generation does not have, once those that it has are there.
-fn stale(scandir: &ScanDir, image: &Image<'_>, names: &Names) -> Result<Vec<CBuf<256>>, LiveError> {
-    let mut found = Vec::new();
-    scandir.for_each(|entry, _| {
-        let service = match scandir.service(entry).and_then(|name| image.db().lookup(name)) {
-            Some(Target::Service(service)) => names.id(service.index()),
-            _ => None,
-        };
-        if service.is_none() {
-            found.push(CBuf::from_pieces(&[entry.to_bytes()]).unwrap_or_default());
-        }
-        Ok(())
-    })?;
-    Ok(found)
-}
-
 /// Directories that the generation does not name.
 fn walk_unnamed(live: &Live, names: &Names, found: &mut Vec<Id>) -> Result<(), LiveError> {
     let walk = fs::open_dir(live.locked().sv(), c".")?;
@@ -236,10 +261,6 @@ fn walk_unnamed(live: &Live, names: &Names, found: &mut Vec<Id>) -> Result<(), L
         found.extend(Id::parse(name.to_bytes()).filter(|id| !names.has(*id)));
         Ok(())
     })
-}
-
-fn is_supervised(sv: sys::BorrowedFd<'_>, id: Id) -> bool {
-    open_id(sv, id).is_ok_and(|dir| tree::control(&dir, tree::SUPERVISE, b"") == Ok(tree::Sent::Yes))
 }
 
 fn open_id(sv: sys::BorrowedFd<'_>, id: Id) -> sys::Result<OwnedFd> {
@@ -277,7 +298,7 @@ fn dismiss(
     let mut there: Vec<Id> = ids.to_vec();
     let mut pause = SILENCE;
     loop {
-        there.retain(|id| is_supervised(sv, *id));
+        there.retain(|id| is_listening(sv, *id));
         if there.is_empty() {
             return Ok(());
         }

@@ -96,12 +96,14 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
 }
 
 fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) -> Result<(), RunError> {
-    if let Err(e) = live::first(locked, image.db(), &plan.notes, plan.source) {
-        let _ = live::undo_init(locked);
-        return Err(e.into());
-    }
-    let generation = Generation::open(locked.place(), 1)?;
-    raise(image, locked, &generation, scandir, plan.deadline).inspect_err(|_| {
+    let names = match live::first(locked, image.db(), &plan.notes, plan.source) {
+        Ok(names) => names,
+        Err(e) => {
+            let _ = live::undo_init(locked);
+            return Err(e.into());
+        }
+    };
+    raise(image, locked, &names, scandir, plan.deadline).inspect_err(|_| {
         let _ = clear(locked, scandir);
     })
 }
@@ -187,7 +189,7 @@ fn all(names: &Names) -> Vec<Id> {
     names.iter().flatten().collect()
 }
 
-fn is_listening(sv: BorrowedFd<'_>, id: Id) -> bool {
+pub(crate) fn is_listening(sv: BorrowedFd<'_>, id: Id) -> bool {
     let Ok(path) = id.path(&[b"supervise/control"]) else { return false };
     fs::open(sv, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0).is_ok()
 }
@@ -205,25 +207,25 @@ pub(crate) fn resume(
     deadline: Option<Millis>,
 ) -> Result<(), RunError> {
     forget_ear(locked.sv());
-    for id in all(&Names::read(generation, image.db())?) {
+    let names = Names::read(generation, image.db())?;
+    for id in all(&names) {
         forget_listeners(ServiceDir::open(locked.sv(), id)?.dir());
     }
-    raise(image, locked, generation, scandir, deadline)
+    raise(image, locked, &names, scandir, deadline)
 }
 
 /// Adds the scan directory's entries, has them scanned, waits for the supervisors, and ends the journal.
 fn raise(
     image: &Image<'_>,
     locked: &Locked,
-    generation: &Generation,
+    names: &Names,
     scandir: &ScanDir,
     deadline: Option<Millis>,
 ) -> Result<(), RunError> {
-    let names = Names::read(generation, image.db())?;
-    let mut pending = all(&names);
-    supervise(locked.sv(), scandir, &mut pending, deadline, || {
-        live::link_entries(scandir, image.db(), &names).map(|_| ())
-    })?;
+    let mut pending = all(names);
+    let missing: Vec<u16> = (0..image.db().longruns() as u16).collect();
+    let link = || live::link_entries(scandir, image.db(), names, &missing);
+    supervise(locked.sv(), scandir, &mut pending, deadline, link)?;
     Journal::remove(locked.sv()).map_err(RunError::from)
 }
 
@@ -236,7 +238,7 @@ pub fn supervise(
     deadline: Option<Millis>,
     link: impl FnOnce() -> Result<(), LiveError>,
 ) -> Result<(), RunError> {
-    let ear = Ear::new(sv, pending).map_err(RunError::prepare)?;
+    let mut ear = Ear::new(sv, pending).map_err(RunError::prepare)?;
     link()?;
     if !pending.is_empty() {
         match scandir.notify(b"a") {
@@ -252,8 +254,11 @@ pub fn supervise(
     result
 }
 
-/// One FIFO that listens in many event directories at once: each supervisor writes `s` into it when it is there.
-/// It is a hard link in each directory, so that it costs one descriptor and one call for each.
+/// One FIFO that listens in event directories: each supervisor writes `s` into it when it is there. It is a hard link in
+/// each, so that it costs one descriptor.
+///
+/// At first it is in two, that of the entry that was made first and that of the last one: a scanner that goes by age comes to
+/// one of them in the end, and then all are there. If not, it listens to each of the others.
 struct Ear<'a> {
     sv: BorrowedFd<'a>,
     fifo: OwnedFd,
@@ -288,7 +293,8 @@ impl<'a> Ear<'a> {
         fs::chmod(sv, aside, 0o622)?;
         let fifo = fs::open(sv, aside, OFlags::RDWR | OFlags::NONBLOCK, 0)?;
         let mut ear = Self { sv, fifo, name, ids: Vec::new() };
-        let linked = ear.link(aside, ids);
+        let ends = if ids.len() > 1 { [ids.first(), ids.last()] } else { [ids.first(), None] };
+        let linked = ends.into_iter().flatten().try_for_each(|id| ear.link(aside, *id));
         let _ = fs::unlink(sv, aside);
         if linked.is_err() {
             ear.remove();
@@ -296,18 +302,24 @@ impl<'a> Ear<'a> {
         linked.map(|()| ear)
     }
 
-    fn link(&mut self, aside: &CStr, ids: &[Id]) -> sys::Result<()> {
-        for id in ids {
-            let path = id.path(&[self.name.as_bytes()]).map_err(|_| Errno::NAMETOOLONG)?;
-            fs::link(self.sv, aside, self.sv, &path)?;
-            self.ids.push(*id);
-        }
+    fn link(&mut self, from: &CStr, id: Id) -> sys::Result<()> {
+        let path = id.path(&[self.name.as_bytes()]).map_err(|_| Errno::NAMETOOLONG)?;
+        fs::link(self.sv, from, self.sv, &path)?;
+        self.ids.push(id);
         Ok(())
     }
 
-    fn wait(&self, pending: &mut Vec<Id>, deadline: Option<Millis>) -> Result<(), RunError> {
+    /// Listens to these, too. One that can't be listened to is asked from time to time.
+    fn widen(&mut self, ids: &[Id]) {
+        let from = self.ids.first().and_then(|id| id.path(&[self.name.as_bytes()]).ok());
+        for id in ids {
+            let _ = from.as_ref().map(|from| self.link(from, *id));
+        }
+    }
+
+    fn wait(&mut self, pending: &mut Vec<Id>, deadline: Option<Millis>) -> Result<(), RunError> {
         let mut buf = [0; 256];
-        let mut heard = 0;
+        let (mut heard, mut wanted) = (0, self.ids.len());
         while !pending.is_empty() {
             let now = monotonic();
             let left = deadline.map_or(ASK.0, |d| d.0.saturating_sub(now.0).min(ASK.0));
@@ -318,9 +330,13 @@ impl<'a> Ear<'a> {
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(RunError::wait(e)),
             }
-            if heard >= pending.len() {
+            if heard >= wanted {
                 drop_listening(self.sv, pending);
-                heard = 0;
+                if self.ids.len() <= 2 && !pending.is_empty() {
+                    self.widen(pending);
+                    drop_listening(self.sv, pending);
+                }
+                (heard, wanted) = (0, pending.len());
             }
             if !pending.is_empty() && deadline.is_some_and(|d| d <= monotonic()) {
                 return Err(RunError::timed_out(pending.len()));

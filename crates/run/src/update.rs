@@ -4,18 +4,17 @@
 //! The next generation is built before anything stops, so that a full file system is found out while nothing has
 //! happened yet. The link is the commit point: before it every failure leads back, after it everything leads forward.
 
-use crate::forward::{Forward, SWITCH, Way};
+use crate::forward::{Built, Forward, SWITCH, Way};
 use crate::note::{Note, Outcome, RunError};
 use crate::owed::owe;
 use crate::recover::settle;
 use crate::session::{Session, Terms};
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use engine::{Image, Set, Towards};
 use live::journal::{self, Journal, Side, Update};
 use live::service_dir::{self, add_version, same_files};
-use live::{
-    Builder, Generation, Id, ImageSource, Live, LiveError, Locked, Names, Notes, Phase, State, Umask,
-};
+use live::{Builder, Id, ImageSource, Live, LiveError, Locked, Names, Notes, Phase, State, Umask};
 use sys::fault::step_at;
 use sys::time::Millis;
 use update::{Plan, Restricted};
@@ -109,7 +108,7 @@ pub fn update(
     for place in JOURNAL..=SWITCH {
         let done = match step_at(place) {
             JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::from),
-            BUILD => build(&live, &names, plan, request, next),
+            BUILD => build(&live, &names, plan, request, next).map(|built| way.built = Some(built)),
             STOP => match stop(&mut live, old, plan, request, tell.old) {
                 Ok(mut outcome) if !outcome.is_good() => {
                     // The command is over: what it stopped stays stopped, as the reference leaves it, and is owed.
@@ -122,7 +121,7 @@ pub fn update(
                 }
                 other => other.map(|_| ()),
             },
-            STATES => write_states(&live, plan, next).map_err(RunError::from),
+            STATES => write_states(&live, plan, &mut way).map_err(RunError::from),
             SWITCH => live::switch_link(live.locked().place(), next).map_err(RunError::from),
             later => {
                 way.step(later, &mut live, tell.new).map_err(UpdateError::After)?;
@@ -183,11 +182,12 @@ fn build(
     plan: &Plan<'_>,
     request: &Request<'_>,
     next: u32,
-) -> Result<(), RunError> {
+) -> Result<Built, RunError> {
     let (locked, generation) = (live.locked(), live.generation());
     let (scandir, prefix, skeg) = (generation.scandir()?, generation.prefix()?, generation.skeg()?);
     let _umask = Umask::none();
     let mut builder = Builder::begin(locked.place(), next)?;
+    let mut ids = Vec::with_capacity(plan.new.longruns());
     for service in plan.new.services().take(plan.new.longruns()) {
         let index = service.index() as u16;
         let id = match plan.continues(index).and_then(|old| Some((old, names.id(usize::from(old))?))) {
@@ -202,14 +202,15 @@ fn build(
             }
         };
         builder.name(plan.new.name_c(service), id)?;
+        ids.push(Some(id));
     }
     let notes =
         Notes { compiled: request.compiled, scandir: &scandir, prefix: prefix.as_bytes(), skeg: &skeg };
     builder.notes(&notes)?;
     builder.image(request.source)?;
     let states = core::iter::repeat_n(State::DOWN, plan.new.len());
-    builder.states(plan.new.hash(), plan.new.len(), states)?;
-    Ok(())
+    let states = builder.states(plan.new.hash(), plan.new.len(), states)?;
+    Ok(Built { names: Names::new(ids), generation: builder.finish(), states })
 }
 
 /// Writes a version into a service directory that goes on, if its files differ.
@@ -256,10 +257,8 @@ fn stop(
 }
 
 /// Writes the true states of the next generation.
-fn write_states(live: &Live, plan: &Plan<'_>, next: u32) -> Result<(), LiveError> {
-    let place = live.locked().place();
-    let generation = Generation::open(place, next)?;
-    let mut states = generation.states(true)?;
+fn write_states(live: &Live, plan: &Plan<'_>, way: &mut Way<'_>) -> Result<(), LiveError> {
+    let Some(Built { states, .. }) = &mut way.built else { return Err(LiveError::BAD_STATE) };
     for new in 0..plan.new.len() as u16 {
         if plan.mapping.from(new).is_some_and(|old| live.states().is_owed(usize::from(old))) {
             states.owe(usize::from(new), true);

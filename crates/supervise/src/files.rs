@@ -25,48 +25,58 @@ pub struct Opened {
 
 /// Makes `event`, `supervise`, its lock and its FIFO where they are missing, and takes the lock. Permissions are
 /// as they have to be, whatever the umask. A fault of `AlreadySupervised` is that of another supervisor.
-pub fn open(dir: BorrowedFd<'_>) -> core::result::Result<Opened, Fault> {
+/// `narrow`: the umask is ([`is_narrow`]).
+pub fn open(dir: BorrowedFd<'_>, narrow: bool) -> core::result::Result<Opened, Fault> {
+    if !narrow {
+        return open_all(dir);
+    }
     let old = sys::process::umask(0);
     let opened = open_all(dir);
     sys::process::umask(old);
     opened
 }
 
+/// Whether this process's umask keeps anything out of the modes that supervision needs: 0700, 0600 and 0644.
+pub fn is_narrow() -> bool {
+    let umask = sys::process::umask(0);
+    sys::process::umask(umask);
+    umask & 0o744 != 0
+}
+
 fn open_all(dir: BorrowedFd<'_>) -> core::result::Result<Opened, Fault> {
     let is_new = sys::fifodir::make(dir, c"event").map_err(|e| (What::MakeEvent, e))?;
-    let supervise = open_supervise(dir).map_err(|e| (What::MakeSupervise, e))?;
+    make_supervise(dir).map_err(|e| (What::MakeSupervise, e))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK;
-    let lock = fs::open(&supervise, c"lock", flags, 0o644).map_err(|e| (What::Lock, e))?;
+    let lock = fs::open(dir, c"supervise/lock", flags, 0o644).map_err(|e| (What::Lock, e))?;
     match fs::ofd_lock(&lock, Lock::Exclusive) {
         Ok(()) => {}
         Err(e @ (Errno::AGAIN | Errno::ACCESS)) => return Err((What::AlreadySupervised, e)),
         Err(e) => return Err((What::Lock, e)),
     }
-    let control = open_fifo(&supervise, c"control").map_err(|e| (What::MakeControl, e))?;
+    let control = open_fifo(dir, c"supervise/control").map_err(|e| (What::MakeControl, e))?;
     // One page takes 4096 commands; the kernel's own table of a pipe is made for sixteen.
     let _ = fs::set_pipe_size(&control, 4096);
     Ok(Opened { control, lock, had_listeners: !is_new })
 }
 
-fn open_supervise(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn make_supervise(dir: BorrowedFd<'_>) -> Result<()> {
     match fs::mkdir(dir, c"supervise", 0o700) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(e) => return Err(e),
-    }
-    match fs::open_dir(dir, c"supervise") {
-        Err(Errno::NOENT) => {}
+        Err(Errno::EXIST) => {}
         other => return other,
+    }
+    match fs::stat(dir, c"supervise") {
+        Err(Errno::NOENT) => {}
+        other => return other.map(|_| ()),
     }
     // A link to a place that is not there yet.
     let mut buf = [0; 1024];
     let target = fs::readlink(dir, c"supervise", &mut buf)?;
     let target = CBuf::<1025>::from_pieces(&[target]).map_err(|_| Errno::NAMETOOLONG)?;
-    fs::mkdir(dir, &target, 0o700)?;
-    fs::open_dir(dir, c"supervise")
+    fs::mkdir(dir, &target, 0o700)
 }
 
 /// Both ends of this FIFO, which is made where it is missing; non-blocking.
-pub fn open_fifo(dir: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
+pub fn open_fifo(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let is_new = match fs::mkfifo(dir, name, 0o600) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
@@ -90,6 +100,10 @@ const TALLY_MOST: u32 = 4096;
 
 /// The tally begins anew with the supervision.
 pub fn truncate_tally(dir: BorrowedFd<'_>) -> Result<()> {
+    match fs::mknod(dir, TALLY, fs::FileType::RegularFile, 0o666, 0) {
+        Err(Errno::EXIST) => {}
+        other => return other,
+    }
     fs::open(dir, TALLY, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK, 0o666)
         .map(|_| ())
 }

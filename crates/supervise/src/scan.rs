@@ -187,7 +187,7 @@ impl Supervisor {
         path: &CStr,
     ) -> Result<(), files::Fault> {
         let dir = fs::open_dir(CWD, path).map_err(|e| (What::OpenService, e))?;
-        let opened = files::open(sys::AsFd::as_fd(&dir))?;
+        let opened = files::open(sys::AsFd::as_fd(&dir), self.narrow)?;
         let fd = sys::AsFd::as_fd(&dir);
         files::truncate_tally(fd).map_err(|e| (What::WriteTally, e))?;
         let mut core = Core::new(now, !files::has(fd, c"down"));
@@ -206,7 +206,7 @@ impl Supervisor {
         let mut name = [0; 256];
         let path = Name::from_pieces(&[slot.name(&mut name)]).unwrap_or_default();
         let opened = fs::open_dir(CWD, &path).map_err(|e| (What::OpenService, e)).and_then(|dir| {
-            let opened = files::open(sys::AsFd::as_fd(&dir))?;
+            let opened = files::open(sys::AsFd::as_fd(&dir), self.narrow)?;
             Ok((dir, opened))
         });
         match opened {

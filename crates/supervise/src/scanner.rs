@@ -114,7 +114,7 @@ fn try_open_control() -> Result<(OwnedFd, OwnedFd), ScannerError> {
         Err(Errno::AGAIN | Errno::ACCESS) => return Err(ScannerError::AlreadyRunning),
         Err(e) => return Err(fault(e)),
     }
-    Ok((files::open_fifo(&dir, c"control").map_err(fault)?, lock))
+    Ok((files::open_fifo(sys::AsFd::as_fd(&dir), c"control").map_err(fault)?, lock))
 }
 
 /// What belongs to the scanner alone, and is closed in the process that it forks.

@@ -67,6 +67,8 @@ pub struct Supervisor {
     rewrite: Option<Tick>,
     rewrite_pause: u32,
     pub(crate) told: Ending,
+    /// The umask is ([`crate::files::is_narrow`]).
+    pub(crate) narrow: bool,
 }
 
 /// Keys of the epoll set: a slot's number and kind, or one of these.
@@ -108,6 +110,7 @@ impl Supervisor {
             rewrite_pause: 0,
             scan_failed: false,
             told: Ending::No,
+            narrow: files::is_narrow(),
         })
     }
 

@@ -24,6 +24,12 @@ fn is_listener(name: &CStr) -> bool {
 /// as it is; a symbolic link to something missing has its target made.
 pub fn make(dir: impl AsFd, path: &CStr) -> Result<bool> {
     let dir = dir.as_fd();
+    // Looked for first: `s6-rc-init` has made it.
+    match fs::stat(dir, path) {
+        Err(Errno::NOENT) => {}
+        Ok(_) => return Ok(false),
+        Err(e) => return Err(e),
+    }
     match fs::mkdir(dir, path, 0o700) {
         Err(Errno::EXIST) => return make_target(dir, path),
         other => other?,
@@ -33,11 +39,6 @@ pub fn make(dir: impl AsFd, path: &CStr) -> Result<bool> {
 }
 
 fn make_target(dir: BorrowedFd<'_>, path: &CStr) -> Result<bool> {
-    match fs::stat(dir, path) {
-        Err(Errno::NOENT) => {}
-        Ok(_) => return Ok(false),
-        Err(e) => return Err(e),
-    }
     let mut buf = [0; 1024];
     let target =
         CBuf::<1025>::from_pieces(&[fs::readlink(dir, path, &mut buf)?]).map_err(|_| Errno::NAMETOOLONG)?;

@@ -75,8 +75,9 @@ fn print_dry(plan: &Plan<'_>) -> Result<u8, u8> {
 pub fn perform(call: &Call, opened: Opened, plan: &Plan<'_>, request: &Request<'_>) -> u8 {
     let Opened { live, image: old } = opened;
     let new = Image::new(plan.new);
-    let unable = live.scandir().map(|scandir| run::init::check_wishes(&new, &scandir, &mut |_| ()));
-    if let Ok(Err(service)) = unable {
+    let wishes = (0..plan.new.longruns() as u16).any(|service| new.needs_our_supervisor(service));
+    let unable = wishes.then(|| live.scandir().map(|to| run::init::check_wishes(&new, &to, &mut |_| ())));
+    if let Some(Ok(Err(service))) = unable {
         return unable_to(call, new.name(service));
     }
     let sv = fs::dup(live.locked().sv(), 3);
