@@ -99,9 +99,12 @@ pub static FIGURES: &[Figure] = &[
         |w, s| up(w, s, Shape::Longruns(500)),
         |w| floor::starts(w, Shape::Longruns(500), 1).map(millis),
     ),
-    time("init 500", "floor: make the directories, files and links", init, |w| {
-        floor::live(w, 500).map(millis)
-    }),
+    time(
+        "init 500",
+        "floor: make the directories, files and links, lock and open what a supervisor holds",
+        init,
+        |w| floor::live(w, 500).map(millis),
+    ),
     size("peak of oneshots 1000", "memory group, above what the tree used before", peak, None),
     size(
         "memory a service",

@@ -160,22 +160,36 @@ impl Drop for Services {
     }
 }
 
-/// Makes what a live directory of so many longruns consists of.
+/// Makes what a live directory of so many longruns consists of, and puts them under supervision.
 pub fn live(world: &World, longruns: usize) -> Outcome<Duration> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
     let folder = tempfile::Builder::new()
         .prefix("floor-")
         .tempdir_in(world.scratch.path())
         .map_err(|e| format!("floor: {e}"))?;
     let names: Vec<String> = (0..longruns).map(super::shape::service).collect();
     let run = super::suite::waits();
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).map_err(|e| format!("floor: {e}"))?;
+    let mut held = Vec::with_capacity(2 * longruns);
     let start = Instant::now();
     let made = (|| {
         let top = directory(CWD, folder.path())?;
+        let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?;
         for name in ["scan", "sv", "servicedirs"] {
             mkdirat(&top, name, Mode::from_raw_mode(0o755))?;
         }
         for name in &names {
             service_directory(&top, name, &run)?;
+        }
+        for name in &names {
+            held.push(supervision(&top, &epoll, name)?);
+        }
+        for name in &names {
+            // Init is over when every supervisor listens.
+            let control = format!("sv/{name}/supervise/control");
+            drop(openat(&top, control, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
         }
         Ok(())
     })();
@@ -183,29 +197,54 @@ pub fn live(world: &World, longruns: usize) -> Outcome<Duration> {
     Ok(start.elapsed())
 }
 
-/// A versioned service directory, what its supervisor keeps in it, and the links to it.
+/// What the command makes: a service directory with a version of the definition, and the links to it.
 fn service_directory(top: &OwnedFd, name: &str, run: &[u8]) -> Result {
     let mode = Mode::from_raw_mode(0o755);
     let path = format!("sv/{name}");
     mkdirat(top, &path, mode)?;
     let service = directory(top, &path)?;
+    // The definition, below a link that an update can move, and the name by which a supervisor looks for it.
     mkdirat(&service, "v1", mode)?;
-    let create = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-    let file = openat(&service, "v1/run", create, mode)?;
+    let file = openat(&service, "v1/run", OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC, mode)?;
     rustix::io::write(&file, run)?;
     drop(file);
     symlinkat("v1", &service, "current")?;
     symlinkat("current/run", &service, "run")?;
-    mkdirat(&service, "event", mode)?;
-    mkdirat(&service, "supervise", mode)?;
-    drop(openat(&service, "supervise/lock", create, mode)?);
-    mknodat(&service, "supervise/control", FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
-    drop(openat(&service, "supervise/control", OFlags::RDWR | OFlags::NONBLOCK, Mode::empty())?);
-    let status = openat(&service, "supervise/status.new", create, mode)?;
-    rustix::io::write(&status, &[0; 35])?;
-    renameat(&service, "supervise/status.new", &service, "supervise/status")?;
+    // Without this a supervisor starts the service at once.
+    mknodat(&service, "down", FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?;
+    // Listeners of the group: 03730, of which mkdir leaves the set-group bit out.
+    mkdirat(&service, "event", Mode::from_raw_mode(0o733))?;
+    rustix::fs::chmodat(&service, "event", Mode::from_raw_mode(0o3730), AtFlags::empty())?;
     symlinkat(format!("../sv/{name}"), top, format!("servicedirs/{name}"))?;
-    symlinkat(format!("../sv/{name}"), top, format!("scan/{name}"))?;
-    // The scanner's look at the new entry: device and inode are a service's identity.
-    rustix::fs::statat(top, format!("scan/{name}"), AtFlags::empty()).map(|_| ())
+    symlinkat(format!("../sv/{name}"), top, format!("scan/{name}"))
+}
+
+/// What its supervisor makes, asks and holds: the FIFO and the lock.
+fn supervision(top: &OwnedFd, epoll: &OwnedFd, name: &str) -> Result<(OwnedFd, OwnedFd)> {
+    use rustix::event::epoll::{EventData, EventFlags, add};
+    // Device and inode are a service's identity; `log` would be its logger.
+    let entry = format!("scan/{name}");
+    rustix::fs::statat(top, &entry, AtFlags::empty())?;
+    let _ = rustix::fs::statat(top, format!("{entry}/log"), AtFlags::empty());
+    let service = directory(top, &entry)?;
+    mkdirat(&service, "supervise", Mode::from_raw_mode(0o700))?;
+    // Others ask by this lock whether the service is supervised; it lasts as long as the file is open.
+    let create = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    let lock = openat(&service, "supervise/lock", create, Mode::from_raw_mode(0o644))?;
+    rustix::fs::fcntl_lock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    mknodat(&service, "supervise/control", FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let control = openat(&service, "supervise/control", flags, Mode::empty())?;
+    // One process hears all of them.
+    add(epoll, &control, EventData::new_u64(0), EventFlags::IN)?;
+    mknodat(&service, "supervise/death_tally", FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?;
+    rustix::fs::accessat(&service, "down", rustix::fs::Access::EXISTS, AtFlags::empty())?;
+    // Readers of the status never see half of it.
+    let status = openat(&service, "supervise/status.new", create, Mode::from_raw_mode(0o644))?;
+    rustix::io::write(&status, &[0; 35])?;
+    drop(status);
+    renameat(&service, "supervise/status.new", &service, "supervise/status")?;
+    // Whoever listens is told that the supervisor has come.
+    each_entry(directory(&service, "event")?.as_fd(), &mut |_, _| Ok(()))?;
+    Ok((control, lock))
 }
