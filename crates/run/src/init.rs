@@ -229,6 +229,13 @@ fn raise(
     Journal::remove(locked.sv()).map_err(RunError::from)
 }
 
+/// Forgets those that can be commanded: a supervisor listens before it writes its first status, which a change reads.
+fn drop_ready(sv: BorrowedFd<'_>, pending: &mut Vec<Id>) {
+    let has_status =
+        |id: &Id| id.path(&[b"supervise/status"]).is_ok_and(|path| fs::access(sv, &path, 0).is_ok());
+    pending.retain(|id| !(has_status(id) && is_listening(sv, *id)));
+}
+
 /// Has new service directories supervised: `link` adds their entries; returns when each one's supervisor listens.
 /// What is in `pending` afterwards is missing. Used by init and by updates.
 pub fn supervise(
@@ -325,16 +332,16 @@ impl<'a> Ear<'a> {
             let left = deadline.map_or(ASK.0, |d| d.0.saturating_sub(now.0).min(ASK.0));
             let mut fds = [PollFd::new(&self.fifo, PollFlags::IN)];
             match poll(&mut fds, Some(Millis(left))) {
-                Ok(0) => drop_listening(self.sv, pending),
+                Ok(0) => drop_ready(self.sv, pending),
                 Ok(_) => heard += fs::read(&self.fifo, &mut buf).unwrap_or(0),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(RunError::wait(e)),
             }
             if heard >= wanted {
-                drop_listening(self.sv, pending);
+                drop_ready(self.sv, pending);
                 if self.ids.len() <= 2 && !pending.is_empty() {
                     self.widen(pending);
-                    drop_listening(self.sv, pending);
+                    drop_ready(self.sv, pending);
                 }
                 (heard, wanted) = (0, pending.len());
             }

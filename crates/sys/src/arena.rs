@@ -17,7 +17,7 @@ const CHUNK: usize = 256 * 1024;
 
 /// Bytes of the first chunk, which lies beside the program's data: enough for a command that asks one question, and in a
 /// page that is in use anyway.
-const FIRST: usize = 1024;
+const FIRST: usize = 1536;
 
 /// Bytes that are made when they are first asked for, and stay.
 pub struct Once(Cell<Option<&'static [u8]>>);
