@@ -17,7 +17,7 @@ struct Machine {
 }
 
 /// What services and maintainer scripts call.
-const TOOLS: [&str; 5] = ["sh", "sleep", "echo", "cat", "rm"];
+const TOOLS: [&str; 8] = ["sh", "sleep", "echo", "cat", "rm", "find", "tar", "gzip"];
 
 impl Machine {
     /// None, after a message, where this can't be done.
@@ -29,7 +29,7 @@ impl Machine {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
         let busybox = busybox.expect("install the package busybox-static");
         let scratch = Scratch::new();
-        let folders = ["bin", "usr/bin", "tmp", "run/service", "var/lib/skeg", "etc/skeg/services"];
+        let folders = ["bin", "usr/bin", "tmp", "run/service", "var/lib/skeg", "etc/skeg/services", "dev"];
         folders.iter().for_each(|folder| _ = scratch.folder(folder));
         scratch.folder("usr/lib/skeg/services");
         std::fs::copy(busybox, scratch.at("bin/busybox")).unwrap();
@@ -202,7 +202,13 @@ impl<'a> Dpkg<'a> {
 fn dpkg_updates_the_services_once_at_the_end_of_a_run() {
     let Some(mut machine) = Machine::new() else { return };
     let Some(dpkg) = Dpkg::new(&machine) else { return };
-    dpkg.run(&["-i", &dpkg.hooks()]).expect(0);
+    // Without the binary the hook has nothing to call.
+    let hooks = dpkg.hooks();
+    assert_ne!(dpkg.run(&["-i", &hooks]).code, 0);
+    assert_eq!(dpkg.state("skeg-sync"), "install ok unpacked");
+    let present = ("usr/share/skeg/present".to_owned(), String::new());
+    dpkg.run(&["-i", &dpkg.build("skeg", "1", &[present], ""), &hooks]).expect(0);
+    assert_eq!(dpkg.state("skeg-sync"), "install ok installed");
     let web = dpkg.build("web", "1", &service("web", "1", &[]), "");
     let dns = dpkg.build("dns", "1", &service("dns", "1", &[]), "");
     dpkg.run(&["-i", &web, &dns]).expect(0);
@@ -300,6 +306,145 @@ fn apk_runs_the_trigger_with_the_directories_that_have_changed() {
     });
 }
 
+/// Whether apk's pattern matches a directory: as fnmatch(3) with `FNM_PATHNAME` does, for patterns of literals and `*`.
+fn matches(pattern: &str, directory: &str) -> bool {
+    let (pattern, directory): (Vec<_>, Vec<_>) =
+        (pattern.split('/').collect(), directory.split('/').collect());
+    pattern.len() == directory.len() && pattern.iter().zip(&directory).all(|(p, d)| *p == "*" || p == d)
+}
+
+fn apk_triggers() -> Vec<String> {
+    let build = std::fs::read_to_string(hook("apk/APKBUILD")).unwrap();
+    let line =
+        build.lines().find_map(|line| line.strip_prefix("triggers=\"skeg-sync.trigger=")).expect("triggers");
+    line.trim_end_matches('"').split(':').map(str::to_owned).collect()
+}
+
+#[test]
+fn apk_knows_every_directory_of_a_definition_by_the_patterns() {
+    let triggers = apk_triggers();
+    for store in ["/usr/lib/skeg/services", "/etc/skeg/services"] {
+        for inside in ["", "/web", "/web/dependencies.d", "/web/data", "/web/data/www"] {
+            let directory = format!("{store}{inside}");
+            assert!(triggers.iter().any(|pattern| matches(pattern, &directory)), "{directory}");
+        }
+    }
+    assert!(!triggers.iter().any(|pattern| matches(pattern, "/usr/lib/skeg") || matches(pattern, "/etc")));
+}
+
+/// A package manager itself, a static executable that this variable names: Debian has neither apk nor opkg.
+fn real(machine: &Machine, variable: &str, name: &str) -> Option<PathBuf> {
+    let Some(path) = std::env::var_os(variable) else {
+        eprintln!("left out: {variable} names no static {name}");
+        return None;
+    };
+    let inside = machine.scratch.at("usr/bin").join(name);
+    std::fs::copy(path, &inside).unwrap();
+    Some(inside)
+}
+
+/// Installs, boots, upgrades inconsistently, mends and removes, by a tool that installs (and builds) packages and removes them.
+fn lives_through(
+    mut machine: Machine,
+    install: &dyn Fn(&Machine, &[(&str, &str, &[&str])]) -> Done,
+    remove: &dyn Fn(&Machine, &str) -> Done,
+) {
+    install(&machine, &[("dns", "1", &["web"]), ("web", "1", &[])]).expect(0);
+    machine.boot(&["web", "dns"]);
+    machine.must_agree();
+    let before = machine.pid("web");
+    assert_ne!(install(&machine, &[("web", "2", &["db"])]).code, 0);
+    assert_eq!(machine.pid("web"), before, "the old is kept");
+    install(&machine, &[("db", "1", &[])]);
+    machine.must_agree();
+    assert_eq!(machine.up(), ["db", "dns", "web"]);
+    assert!(machine.log(4).contains(&"web runs 2".to_owned()));
+    let pids = ["web", "db"].map(|name| machine.pid(name));
+    remove(&machine, "dns");
+    machine.must_agree();
+    assert_eq!(machine.up(), ["db", "web"]);
+    assert_eq!(["web", "db"].map(|name| machine.pid(name)), pids);
+}
+
+#[test]
+fn apk_itself_runs_the_trigger() {
+    let Some(machine) = Machine::new() else { return };
+    let Some(apk) = real(&machine, "SKEG_TEST_APK", "apk") else { return };
+    let run = |machine: &Machine, words: &[&str]| {
+        machine.run(&[&["/usr/bin/apk", "--allow-untrusted", "--no-network"][..], words].concat())
+    };
+    let build = |machine: &Machine, name: &str, version: &str, folder: &str, rest: &[String]| {
+        let to = format!("tmp/{name}-{version}.apk");
+        let mut command = Command::new(&apk);
+        command.args(["mkpkg", "-I", "arch:noarch", "-I", "description:test", "-I", &format!("name:{name}")]);
+        command.args(["-I", &format!("version:{version}-r0"), "-F"]).arg(machine.scratch.at(folder));
+        command.arg("-o").arg(machine.scratch.at(&to)).args(rest);
+        process::run(&mut command).expect(0);
+        format!("/{to}")
+    };
+    for folder in ["lib/apk/db", "etc/apk", "hooks/usr/lib/skeg/services", "hooks/etc/skeg/services"] {
+        machine.scratch.folder(folder);
+    }
+    run(&machine, &["--initdb", "add"]).expect(0);
+    let mut rest = vec!["-s".to_owned(), format!("trigger:{}", hook("apk/skeg-sync.trigger").display())];
+    rest.extend(apk_triggers().into_iter().flat_map(|trigger| ["-t".to_owned(), trigger]));
+    let hooks = build(&machine, "skeg-sync", "1", "hooks", &rest);
+    run(&machine, &["add", &hooks]).expect(0);
+    let install = |machine: &Machine, packages: &[(&str, &str, &[&str])]| {
+        let mut all = vec!["add".to_owned()];
+        for (name, version, needs) in packages {
+            let folder = format!("build/{name}-{version}");
+            for (path, content) in service(name, version, needs) {
+                machine.scratch.file(format!("{folder}/{path}"), content);
+            }
+            all.push(build(machine, name, version, &folder, &[]));
+        }
+        run(machine, &all.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    lives_through(machine, &install, &|machine, name| run(machine, &["del", name]));
+}
+
+#[test]
+fn opkg_itself_runs_the_scripts() {
+    let Some(machine) = Machine::new() else { return };
+    if real(&machine, "SKEG_TEST_OPKG", "opkg").is_none() {
+        return;
+    }
+    for folder in ["var/lib/opkg", "var/lock"] {
+        machine.scratch.folder(folder);
+    }
+    machine.scratch.file("etc/opkg.conf", "dest root /\nlists_dir ext /var/lists\narch all 1\n");
+    let run = |machine: &Machine, words: &[&str]| machine.run(&[&["/usr/bin/opkg"][..], words].concat());
+    let pack = |machine: &Machine, name: &str, version: &str, needs: &[&str]| {
+        let folder = format!("build/{name}-{version}");
+        let control = format!("Package: {name}\nVersion: {version}\nArchitecture: all\nDescription: test\n");
+        machine.scratch.file(format!("{folder}/control/control"), control);
+        for script in ["postinst", "postrm"] {
+            let bytes = std::fs::read(hook("opkg/postinst")).unwrap();
+            machine.scratch.file(format!("{folder}/control/{script}"), bytes);
+        }
+        for (path, content) in service(name, version, needs) {
+            machine.scratch.file(format!("{folder}/data/{path}"), content);
+        }
+        machine.scratch.file(format!("{folder}/debian-binary"), "2.0\n");
+        for (from, to, what) in [
+            ("control", "control.tar.gz", &["."][..]),
+            ("data", "data.tar.gz", &["."]),
+            (".", "package.ipk", &["./debian-binary", "./data.tar.gz", "./control.tar.gz"]),
+        ] {
+            let (from, to) = (format!("/{folder}/{from}"), format!("/{folder}/{to}"));
+            machine.run(&[&["tar", "-C", &from, "-czf", &to][..], what].concat()).expect(0);
+        }
+        format!("/{folder}/package.ipk")
+    };
+    let install = |machine: &Machine, packages: &[(&str, &str, &[&str])]| {
+        let mut all = vec!["install".to_owned()];
+        all.extend(packages.iter().map(|(name, version, needs)| pack(machine, name, version, needs)));
+        run(machine, &all.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    lives_through(machine, &install, &|machine, name| run(machine, &["remove", name]));
+}
+
 #[test]
 fn opkg_runs_the_script_of_each_package_by_a_shell() {
     let Some(machine) = Machine::new() else { return };
@@ -309,8 +454,19 @@ fn opkg_runs_the_script_of_each_package_by_a_shell() {
     let mut build = Command::new(machine.scratch.at(name));
     process::run(build.arg("configure").env("IPKG_INSTROOT", machine.scratch.path())).expect(0);
     assert!(!machine.scratch.at("var/lib/skeg/image").exists());
-    lives_with(machine, &|machine| {
-        let line = format!("/{name} configure");
-        process::run(machine.inside(&["/bin/sh", "-c", &line]).env("PKG_ROOT", "/").env("PKG_UPGRADE", "1"))
-    });
+    let call = |machine: &Machine, words: &str, root: &str| {
+        let line = format!("/{name} {words}");
+        process::run(machine.inside(&["/bin/sh", "-c", &line]).env("PKG_ROOT", root).env("PKG_UPGRADE", "1"))
+    };
+    unpack(&machine, &service("web", "1", &[]));
+    // Nor for a destination elsewhere; and an upgrade of the old package is not over.
+    call(&machine, "configure", "/mnt/").expect(0);
+    call(&machine, "upgrade 2", "/").expect(0);
+    assert!(!machine.scratch.at("var/lib/skeg/image").exists());
+    // As its postrm: of a removed package's definitions the directories have stayed.
+    machine.scratch.folder("usr/lib/skeg/services/old/dependencies.d");
+    call(&machine, "remove", "/").expect(0);
+    assert!(machine.scratch.at("var/lib/skeg/image").exists());
+    assert!(!machine.scratch.at("usr/lib/skeg/services/old").exists());
+    lives_with(machine, &|machine| call(machine, "configure", "/"));
 }

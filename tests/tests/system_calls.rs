@@ -84,3 +84,26 @@ fn a_command_makes_few_calls_for_a_service_and_an_update_without_a_change_none()
     let (one, other) = (few.update("more"), many.update("more"));
     assert!(each(one, other) <= 4.5 && one <= 260, "{one} and {other} calls where one was added");
 }
+
+/// `--if-changed` where nothing has: it looks at names and times, and reads and writes no definition.
+#[test]
+fn a_sync_without_a_change_opens_only_directories_and_its_own_note() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        return println!("left out: no strace here");
+    }
+    let tree = Tree::new(10);
+    let (live, image) = (tree.scratch.text("live"), tree.scratch.text("sync.image"));
+    let (store, trace) = (tree.scratch.text("same"), tree.scratch.text("trace"));
+    let words = ["sync", "--if-changed", "-l", &live, "-o", &image, &store];
+    tree.scratch.run(&Suite::skeg(), "sync", &words[1..]).expect(0);
+    let calls = count(&tree.scratch, &words);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    for line in trace.lines() {
+        let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "rename", "unlink", "mkdir", "symlink", "fsync"];
+        assert!(!writes.iter().any(|call| line.contains(call)), "{line}");
+        let opens = line.contains("open") && line.contains(&store);
+        assert!(!opens || line.contains("O_DIRECTORY"), "{line}");
+    }
+    // A directory of two files: opened, listed twice, closed, and each name looked at.
+    assert!(calls <= 40 + 10 * 8, "{calls} calls for 10 definitions:\n{trace}");
+}
