@@ -349,10 +349,13 @@ fn real(machine: &Machine, variable: &str, name: &str) -> Option<PathBuf> {
     Some(inside)
 }
 
+/// A package with one service: name, version, what it needs.
+type Wanted<'a> = (&'a str, &'a str, &'a [&'a str]);
+
 /// Installs, boots, upgrades inconsistently, mends and removes, by a tool that installs (and builds) packages and removes them.
 fn lives_through(
     mut machine: Machine,
-    install: &dyn Fn(&Machine, &[(&str, &str, &[&str])]) -> Done,
+    install: &dyn Fn(&Machine, &[Wanted<'_>]) -> Done,
     remove: &dyn Fn(&Machine, &str) -> Done,
 ) {
     install(&machine, &[("dns", "1", &["web"]), ("web", "1", &[])]).expect(0);
@@ -396,7 +399,7 @@ fn apk_itself_runs_the_trigger() {
     rest.extend(apk_triggers().into_iter().flat_map(|trigger| ["-t".to_owned(), trigger]));
     let hooks = build(&machine, "skeg-sync", "1", "hooks", &rest);
     run(&machine, &["add", &hooks]).expect(0);
-    let install = |machine: &Machine, packages: &[(&str, &str, &[&str])]| {
+    let install = |machine: &Machine, packages: &[Wanted<'_>]| {
         let mut all = vec!["add".to_owned()];
         for (name, version, needs) in packages {
             let folder = format!("build/{name}-{version}");
@@ -443,7 +446,7 @@ fn opkg_itself_runs_the_scripts() {
         }
         format!("/{folder}/package.ipk")
     };
-    let install = |machine: &Machine, packages: &[(&str, &str, &[&str])]| {
+    let install = |machine: &Machine, packages: &[Wanted<'_>]| {
         let mut all = vec!["install".to_owned()];
         all.extend(packages.iter().map(|(name, version, needs)| pack(machine, name, version, needs)));
         run(machine, &all.iter().map(String::as_str).collect::<Vec<_>>())
