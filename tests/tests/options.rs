@@ -81,9 +81,12 @@ const TABLE: &[Row] = &[
     ours("s6-rc-compile --keep-going @/db-k @/src-bad", 0, Code),
     // s6-rc-init
     row("s6-rc-init -l @/live2 @/scan", 111, Code),
-    ours("s6-rc-init -c @/conv -l @/live2 @/scan", 4, Code),
-    ours("s6-rc-init -c @/db -l @/live2 @/nowhere", 111, Code),
-    ours("s6-rc-init -c @/db -l @/live2 @/empty", 100, Code),
+    row("s6-rc-init -c @/conv -l @/live2 @/scan", 111, Code),
+    row("s6-rc-init -c @/src -l @/live2 @/scan", 111, Code),
+    ours("s6-rc-init -c @/db-cut -l @/live2 @/scan", 4, Code),
+    row("s6-rc-init -c @/db -l @/live2 @/nowhere", 111, Code),
+    row("s6-rc-init -c @/db -l @/live2 @/conv", 111, Code),
+    row("s6-rc-init -c @/db -l @/live2 @/empty", 100, Code),
     row("s6-rc-init -c @/db -l live2 @/scan", 100, Code),
     row("s6-rc-init -c @/db -l @/live2 scan", 100, Code),
     row("s6-rc-init -c @/db -l @/live2 -p a/b @/scan", 100, Code),
@@ -147,6 +150,8 @@ const TABLE: &[Row] = &[
     row("s6-rc -l @/live -v x start web", 100, Up(&["ess"])),
     row("s6-rc -l @/live --verbosity=0 --block start web", 0, Up(&["disk", "ess", "web"])),
     ours("s6-rc -l @/live --max-scripts x start web", 100, Code),
+    ours("s6-rc -l @/live --max-scripts 0 start web", 100, Code),
+    ours("s6-rc -l @/live --max-scripts 257 start web", 100, Code),
     ours("s6-rc -l @/live --max-scripts 2 --times start web", 0, Code),
     // The others on the same scan directory are as they were.
     row("s6-rc -l @/live2 -a list", 0, Out(&[])),
@@ -212,13 +217,17 @@ const TABLE: &[Row] = &[
         Up(&["disk", "ess", "web"]),
     ),
     ours("s6-rc-format-upgrade -l @/live @/db-other", 1, Up(&["disk", "ess", "web"])),
-    ours("s6-rc-format-upgrade -l @/live @/conv", 4, Code),
+    ours("s6-rc-format-upgrade -l @/live @/conv", 111, Code),
+    ours("s6-rc-format-upgrade -l @/live @/src", 111, Code),
+    ours("s6-rc-format-upgrade -l @/live @/db-cut", 4, Code),
     row("s6-rc-format-upgrade -l @/nowhere @/db", 111, Code),
     // s6-rc-update
     row("s6-rc-update -l @/live relative", 100, Code),
     row("s6-rc-update -l @/live", 100, Code),
     row("s6-rc-update -v x -l @/live @/db", 100, Code),
-    ours("s6-rc-update -l @/live @/conv", 4, Code),
+    row("s6-rc-update -l @/live @/conv", 111, Code),
+    row("s6-rc-update -l @/live @/src", 111, Code),
+    ours("s6-rc-update -l @/live @/db-cut", 4, Code),
     row("s6-rc-update -l @/nowhere @/db", 111, Code),
     row("s6-rc-update -l @/live -f @/nowhere @/db", 111, Code),
     row("s6-rc-update -n -l @/live @/db-other", 0, Up(&["disk", "ess", "web"])),
@@ -261,6 +270,10 @@ fn lay_out(scratch: &Scratch, suite: &Suite) {
         scratch.run(suite, "s6-rc-compile", &[scratch.text(image), scratch.text(source)]).expect(0);
     }
     scratch.folder("empty");
+    if suite.is_skeg() {
+        let image = std::fs::read(scratch.at("db")).expect("the image");
+        scratch.file("db-cut", &image[..image.len() / 2]);
+    }
     std::os::unix::fs::symlink(scratch.at("db"), scratch.at("db-link")).expect("a link");
     for (name, rules) in [
         ("conv", "web -> site\n"),

@@ -508,6 +508,15 @@ fn what_a_foreign_supervisor_lacks_is_named_by_init_or_refused() {
         let refused = scratch.run(&skeg, applet, &["-l", &live, &scratch.text("loops.img")]).expect(111).err;
         assert!(refused.contains("service web: its restart-backoff needs"), "{refused}");
     }
+    // An update says the same.
+    scratch.file("newer/dns/type", "longrun\n");
+    scratch.file("newer/dns/run", "#!/bin/sh\nexec sleep 1000\n");
+    scratch.file("newer/dns/reload-signal", "USR1\n");
+    let image = scratch.text("more.img");
+    scratch.run(&skeg, "s6-rc-compile", &[&image, &scratch.text("newer")]).expect(0);
+    let warned = scratch.run(&skeg, "s6-rc-update", &["-l", &live, &image]).expect(0).err;
+    assert!(warned.contains("warning: service dns has reload-signal, which older supervisors"), "{warned}");
+    assert!(warned.contains("service web has flag-newpidns, which older"), "{warned}");
     scratch.run(&skeg, "s6-rc", &["-l", &live, "start", "web"]).expect(0);
     assert!(!scratch.at("live:sv/journal").exists());
 }

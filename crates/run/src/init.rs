@@ -108,6 +108,12 @@ fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) 
     })
 }
 
+/// Whether a definition needs more than other supervisors may know.
+pub fn has_wishes(image: &Image<'_>) -> bool {
+    let newer = |service| NEWER.iter().any(|file| image.file(service, file.to_bytes()).is_some());
+    (0..image.db().longruns() as u16).any(|service| image.needs_our_supervisor(service) || newer(service))
+}
+
 /// Refuses (which service) or warns where the supervisors are not ours and a definition needs more than they may know.
 pub fn check_wishes(image: &Image<'_>, scandir: &ScanDir, warn: &mut dyn FnMut(Lacking)) -> Result<(), u16> {
     if scandir.supervisor() == Supervisor::Ours {

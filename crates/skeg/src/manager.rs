@@ -14,7 +14,7 @@ mod status;
 mod why;
 
 use crate::applet::Applet;
-pub use init::unable_to;
+pub use init::{unable_to, warn_of};
 pub use json::Json;
 pub use open::{Opened, corrupt, open};
 pub use report::{Reporter, ended, owed, session_error};

@@ -505,7 +505,11 @@ impl One<'_, '_> {
     }
 
     fn signal(&mut self, known: Known, bytes: &[u8]) {
-        let word = bytes.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
+        let word = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+        if word.ends_with(b"\r") {
+            return self.faults.add(false, known.name().as_bytes(), 1, What::Crlf, b"", b"");
+        }
+        let word = word.trim_ascii();
         let name = word.strip_prefix(b"SIG").unwrap_or(word);
         const NAMES: &[&str] = &[
             "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",

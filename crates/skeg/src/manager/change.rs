@@ -64,6 +64,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         Some(_) => return words::help(b"s6-rc.short"),
         None => return Err(call.misused(t!("unknown command '%'"), word)),
     };
+    call.scripts()?;
     let access = match command {
         Command::Change | Command::Reload => Access::Change,
         _ if call.has(b'L') => Access::Look,
@@ -110,7 +111,7 @@ fn act(call: &Call, o: &Options, command: Command, opened: Opened, selected: Set
         towards: o.towards,
         stop_essentials: o.hide_essentials,
         deadline: call.deadline(),
-        scripts: call.scripts(),
+        scripts: call.scripts()?,
     };
     let failed = |e| session_error(call, call.live(), e);
     let mut session = Session::new(&image, &mut live, &mut note).map_err(failed)?;

@@ -65,13 +65,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         wait: call.block(),
         deadline: call.deadline(),
     };
-    let mut warn = |(service, file): (u16, &CStr)| {
-        let what = t!("warning: service % has %, which older supervisors of s6 ignore");
-        call.say_two(what, image.name(service), file.to_bytes());
-        if file == c"flag-timeout-killpg" {
-            call.say(t!("warning: they ignore the letters P, C and K of s6-svc as well"), b"");
-        }
-    };
+    let mut warn = |lacking: (u16, &CStr)| warn_of(call, &image, lacking);
     match run::init::init(&image, &plan, &mut warn) {
         Ok(Made::New) => {}
         Ok(Made::NewBundles) => {
@@ -81,6 +75,15 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         Err(e) => return Err(failed(call, scandir, &image, e)),
     }
     Ok(0)
+}
+
+/// Says that these supervisors may not heed a file of a service.
+pub fn warn_of(call: &Call, image: &Image<'_>, (service, file): (u16, &CStr)) {
+    let what = t!("warning: service % has %, which older supervisors of s6 ignore");
+    call.say_two(what, image.name(service), file.to_bytes());
+    if file == c"flag-timeout-killpg" {
+        call.say(t!("warning: they ignore the letters P, C and K of s6-svc as well"), b"");
+    }
 }
 
 /// Says that these supervisors can't do what the service needs; the exit code.

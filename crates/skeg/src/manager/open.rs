@@ -40,9 +40,12 @@ impl Call {
         if self.last(b"bn") == b'b' { Wait::Forever } else { Wait::No }
     }
 
-    /// `--max-scripts`: how many scripts of oneshots may run at once.
-    pub fn scripts(&self) -> u16 {
-        (self.number(b'm', u32::from(DEFAULT_SCRIPTS)) as u16).max(1)
+    /// `--max-scripts`: how many scripts of oneshots may run at once; else the exit code.
+    pub fn scripts(&self) -> Result<u16, u8> {
+        match self.number(b'm', u32::from(DEFAULT_SCRIPTS)) {
+            0 => Err(self.misused(t!("option --max-scripts: '0' is too small: at least 1"), b"")),
+            scripts => Ok(scripts as u16),
+        }
     }
 
     /// `-w`: how long a skeg verb waits for another command.

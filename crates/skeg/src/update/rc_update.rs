@@ -4,7 +4,7 @@
 use super::conversion;
 use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM, USAGE};
-use crate::manager::{Opened, Reporter, ended, open, session_error, unable_to};
+use crate::manager::{Opened, Reporter, ended, open, session_error, unable_to, warn_of};
 use crate::words;
 use core::ffi::CStr;
 use engine::Image;
@@ -75,8 +75,9 @@ fn print_dry(plan: &Plan<'_>) -> Result<u8, u8> {
 pub fn perform(call: &Call, opened: Opened, plan: &Plan<'_>, request: &Request<'_>) -> u8 {
     let Opened { live, image: old } = opened;
     let new = Image::new(plan.new);
-    let wishes = (0..plan.new.longruns() as u16).any(|service| new.needs_our_supervisor(service));
-    let unable = wishes.then(|| live.scandir().map(|to| run::init::check_wishes(&new, &to, &mut |_| ())));
+    let mut warn = |lacking: (u16, &CStr)| warn_of(call, &new, lacking);
+    let unable = run::init::has_wishes(&new)
+        .then(|| live.scandir().map(|scandir| run::init::check_wishes(&new, &scandir, &mut warn)));
     if let Some(Ok(Err(service))) = unable {
         return unable_to(call, new.name(service));
     }

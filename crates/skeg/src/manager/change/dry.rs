@@ -38,7 +38,7 @@ fn pretend(
     o: &Options,
     towards: Towards,
 ) -> Result<u8, u8> {
-    let rules = Rules { towards, stop_essentials: o.hide_essentials, scripts: usize::from(call.scripts()) };
+    let rules = Rules { towards, stop_essentials: o.hide_essentials, scripts: usize::from(call.scripts()?) };
     let throttle = call.number(b'n', 0);
     let mut change = Change::new(&opened.image, up, selected, rules);
     // All take equally long, so they end in the order in which they begin.

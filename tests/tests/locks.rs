@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: ISC
+//! A live directory in use: the s6 names fail at once, the verbs of skeg wait, and each says who is in the way.
+
+use harness::process::{LONG, Running, command_line};
+use harness::wait::must;
+use harness::{Scanner, Scratch, Suite};
+use std::time::Duration;
+
+/// How long a verb waits by itself.
+const DEFAULT: Duration = Duration::from_secs(30);
+
+/// A tree whose lock a command holds, until the file `go` is there.
+struct Tree {
+    scratch: Scratch,
+    _scanner: Scanner,
+    holder: Option<Running>,
+}
+
+impl Tree {
+    fn held() -> Self {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        let (here, go) = (scratch.text("here"), scratch.text("go"));
+        let script = format!("/bin/sh -c \"echo > {here} ; while ! test -e {go} ; do sleep 0.01 ; done\"\n");
+        for source in ["src", "new"] {
+            scratch.file(format!("{source}/slow/type"), "oneshot\n");
+            scratch.file(format!("{source}/slow/up"), &script);
+            scratch.file(format!("{source}/web/type"), "longrun\n");
+            scratch.file(format!("{source}/web/run"), "#!/bin/sh\nexec sleep 1000\n");
+        }
+        scratch.file("new/extra/type", "oneshot\n");
+        scratch.file("new/extra/up", "");
+        let (image, live) = (scratch.text("image"), scratch.text("live"));
+        scratch.run(&skeg, "s6-rc-compile", &[&image, &scratch.text("src")]).expect(0);
+        scratch.run(&skeg, "s6-rc-compile", &[&scratch.text("new.img"), &scratch.text("new")]).expect(0);
+        let scanner = Scanner::start(&scratch, &skeg);
+        scratch.run(&skeg, "s6-rc-init", &["-c", &image, "-l", &live, &scratch.text("scan")]).expect(0);
+        scratch.run(&skeg, "s6-rc", &["-l", &live, "start", "web"]).expect(0);
+        let holder = scratch.start(&skeg, "s6-rc", &["-l", &live, "start", "slow"]);
+        must("the script runs", || scratch.at("here").exists());
+        Self { scratch, _scanner: scanner, holder: Some(holder) }
+    }
+
+    /// The commands that need the lock: the name, and its words behind `-l LIVE`.
+    fn start(&self, applet: &str, more: &[&str], wait: Option<&str>) -> Running {
+        let (live, new) = (self.scratch.text("live"), self.scratch.text("new.img"));
+        let mut words = vec!["-l", &live];
+        words.extend(wait.into_iter().flat_map(|ms| ["-w", ms]));
+        words.extend(more.iter().map(|word| if *word == "NEW" { new.as_str() } else { word }));
+        self.scratch.start(&Suite::skeg(), applet, &words)
+    }
+
+    fn names_the_holder(&self, said: &str) {
+        let pid = self.holder.as_ref().expect("it holds").pid();
+        assert!(said.contains(&format!("process {pid} holds it")), "{pid}: {said}");
+        let line = command_line(pid);
+        let line = line.rsplit('/').next().expect("words");
+        assert!(said.contains("start slow") && said.contains(line), "{line}: {said}");
+    }
+
+    fn release(&mut self) {
+        self.scratch.file("go", "");
+        self.holder.take().expect("it holds").finish(LONG).expect(0);
+    }
+}
+
+/// Those that change something, and those that only look at what must not change meanwhile.
+const VERBS: [(&str, &[&str]); 5] =
+    [("restart", &["web"]), ("apply", &["NEW"]), ("recover", &[]), ("plan", &["NEW"]), ("diff", &["NEW"])];
+
+#[test]
+fn a_verb_waits_until_the_lock_is_free_and_goes_on_then() {
+    for (verb, words) in VERBS {
+        let mut tree = Tree::held();
+        let mut waits = tree.start(verb, words, Some("60000"));
+        // It has the lock's file open, and has come to wait: poll(2) and its like sleep there.
+        must(verb, || {
+            let pid = waits.pid();
+            let lock = tree.scratch.at("live:sv/lock");
+            let has = |n: u32| std::fs::read_link(format!("/proc/{pid}/fd/{n}")).is_ok_and(|to| to == lock);
+            (3..16).any(has) && harness::process::state(pid) == Some('S')
+        });
+        assert!(waits.alive(), "{verb} did not wait: {}", waits.said());
+        tree.release();
+        let done = waits.finish(LONG).expect(0);
+        assert!(!done.err.contains("holds it"), "{verb}: {}", done.err);
+        if verb == "apply" {
+            let words = ["-l", &tree.scratch.text("live"), "list", "oneshots"];
+            let all = tree.scratch.run(&Suite::skeg(), "s6-rc-db", &words);
+            assert!(all.expect(0).lines().contains(&"extra".to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_verb_gives_up_after_its_wait_and_the_s6_names_at_once_and_both_name_the_holder() {
+    let tree = Tree::held();
+    // Those that wait as long as they do by themselves.
+    let patient: Vec<_> = VERBS.iter().map(|(verb, words)| (verb, tree.start(verb, words, None))).collect();
+    for (verb, words) in VERBS {
+        let done = tree.start(verb, words, Some("1")).finish(LONG).expect(111);
+        tree.names_the_holder(&done.err);
+    }
+    for (name, words) in [
+        ("s6-rc", &["stop", "web"][..]),
+        ("s6-rc", &["list"]),
+        ("s6-rc-update", &["NEW"]),
+        ("s6-rc-format-upgrade", &["NEW"]),
+        ("s6-rc-bundle", &["add", "both", "web"]),
+        ("s6-rc-db", &["list", "all"]),
+    ] {
+        let done = tree.start(name, words, None).finish(LONG).expect(111);
+        assert!(done.took < DEFAULT, "{name} waited {:?}", done.took);
+        tree.names_the_holder(&done.err);
+    }
+    for (verb, command) in patient {
+        let done = command.finish(LONG).expect(111);
+        assert!(done.took >= DEFAULT, "{verb} gave up after {:?}: {}", done.took, done.err);
+        tree.names_the_holder(&done.err);
+    }
+}
