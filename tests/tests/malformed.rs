@@ -93,7 +93,7 @@ impl Place {
 
     fn close(&mut self, path: &Path, make: impl FnOnce(&Self, &Path)) {
         make(self, path);
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0)).expect("chmod");
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o0)).expect("chmod");
         self.closed.push(path.to_owned());
     }
 

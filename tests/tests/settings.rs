@@ -382,6 +382,30 @@ fn init_refuses_what_can_never_be_applied() {
     assert!(list.out.contains("a\n"), "{}", list.out);
 }
 
+/// A controller that this hierarchy has not: refused before anything runs, on both trees.
+#[test]
+fn init_refuses_a_cgroup_whose_controller_cannot_be_enabled() {
+    on_both(|tree| {
+        if hierarchy().is_none() {
+            return println!("left out: no cgroup2 with cgroup.kill here");
+        }
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        scratch.file("source/web/type", "longrun\n");
+        scratch.file("source/web/command", "sleep 1000\n");
+        scratch.file("source/web/cgroup", "cgroup.max.depth 3\nno-such.max 5\n");
+        let (image, live) = (scratch.text("image"), scratch.text("live"));
+        scratch.run(&skeg, "s6-rc-compile", &[&image, &scratch.text("source")]).expect(0);
+        let _scanner = Scanner::start(&scratch, tree);
+        let init = ["-c", &image, "-l", &live, &scratch.text("scan")];
+        let refused = scratch.run(&skeg, "s6-rc-init", &init).expect(111).err;
+        assert!(
+            refused.contains("service 'web': can't apply cgroup: there is no controller no-such"),
+            "{refused}"
+        );
+        assert!(!scratch.at("live").exists());
+    });
+}
+
 /// The generated scripts of a pipeline and of the settings stand one behind the other.
 #[test]
 fn members_of_a_pipeline_have_settings_too() {

@@ -25,6 +25,30 @@ fn root(service: Service<'_>) -> Result<OwnedFd, u8> {
         .map_err(|e| service.failed(SETTING, "%", &point, e))
 }
 
+/// Refuses files of a controller that the hierarchy has not. Where none is mounted yet, a service may bring it.
+pub fn can_have(service: Service<'_>, wanted: &Cgroup<'_>) -> Result<(), u8> {
+    let table = read_file(c"/proc/self/mountinfo").unwrap_or_default();
+    if host::cgroup_mount(&table).is_none() {
+        return Ok(());
+    }
+    let there = root(service).and_then(|root| {
+        read(&root, c"cgroup.controllers").map_err(|e| service.failed(SETTING, "cgroup.controllers", b"", e))
+    })?;
+    for (file, _) in &wanted.files {
+        let controller = controller(file);
+        let mut all = there.split(u8::is_ascii_whitespace).chain([&b"cgroup"[..]]);
+        if !all.any(|word| word == controller) {
+            return Err(service.refuse(SETTING, "there is no controller % for cgroup2 here", controller));
+        }
+    }
+    Ok(())
+}
+
+/// The controller that a file belongs to: what stands before its first dot.
+fn controller(file: &[u8]) -> &[u8] {
+    file.split(|b| *b == b'.').next().unwrap_or_default()
+}
+
 fn name(part: &[u8]) -> CBuf<256> {
     CBuf::from_pieces(&[part]).unwrap_or_default()
 }
@@ -34,7 +58,7 @@ pub fn join(service: Service<'_>, wanted: &Cgroup<'_>) -> Result<(), u8> {
     let mut group = root(service)?;
     for part in wanted.path.split(|b| *b == b'/') {
         for (file, _) in &wanted.files {
-            let controller = file.split(|b| *b == b'.').next().unwrap_or_default();
+            let controller = controller(file);
             enable(&group, controller)
                 .map_err(|e| service.failed(SETTING, "enable the controller %", controller, e))?;
         }

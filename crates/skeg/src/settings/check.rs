@@ -5,7 +5,7 @@
 //! A name that is not in /etc/passwd yet is only told, since a oneshot may bring it.
 
 use super::identity::{self, Identity};
-use super::{Service, decode, read_file};
+use super::{Service, cgroup, decode, read_file};
 use db::{Db, Flags};
 use source::process::{RUN, SCRIPT, Settings};
 
@@ -43,6 +43,9 @@ fn one(service: Service<'_>, settings: &Settings<'_>) -> Result<(), u8> {
         && !kinds.split(u8::is_ascii_whitespace).any(|kind| kind == b"cgroup2")
     {
         return Err(service.refuse("cgroup", "this kernel has no cgroup2", b""));
+    }
+    if let Some(cgroup) = &settings.cgroup {
+        cgroup::can_have(service, cgroup)?;
     }
     identity::can_have(service, settings.capabilities.unwrap_or(0))?;
     let _ = Identity::resolve(service, settings);

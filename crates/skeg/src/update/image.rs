@@ -55,7 +55,7 @@ impl ImageFile {
 
     fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {
         let db = Db::check(bytes).map_err(|e| {
-            let code = corrupt(call, t!("invalid image %: "), path, e);
+            let code = corrupt(call, "invalid image %: ", path, e);
             // What is no image at all is to the s6 names what a file is to the reference: not openable.
             if e == db::Corrupt::Magic && call.name.starts_with(b"s6-") { SYSTEM } else { code }
         })?;
