@@ -274,3 +274,102 @@ fn what_is_no_regular_file_is_no_image_and_no_plan() {
     let refused = world.run("plan", &["-o", "folder", "b.img"]).expect(111);
     assert!(refused.err.contains("is a directory"), "{}", refused.err);
 }
+
+#[test]
+fn a_plan_is_refused_when_a_service_was_stopped_past_the_record() {
+    let world = World::new();
+    world.run("plan", &["-o", "saved", "b.img"]).expect(0);
+    let service = harness::tree::Service::at(world.scratch.at("scan/ntp"));
+    service.control(b"d");
+    service.must("down", |s| !s.want_up && s.down());
+    let refused = world.run("apply", &["saved"]).expect(7);
+    assert!(refused.err.contains("supervisors want other services up than when"), "{}", refused.err);
+    service.control(b"u");
+    service.must("up", |s| s.want_up && s.up());
+    world.run("apply", &["saved"]).expect(0);
+}
+
+#[test]
+fn a_file_that_holds_more_than_a_plan_is_none() {
+    let world = World::new();
+    world.run("plan", &["-o", "saved", "b.img"]).expect(0);
+    let plan = std::fs::read(world.scratch.at("saved")).unwrap();
+    world.scratch.file("two", [&plan[..], &plan].concat());
+    assert!(world.run("apply", &["two"]).expect(4).err.contains("two is a damaged plan"));
+}
+
+#[test]
+fn a_plan_is_not_written_over_its_input_by_the_file_aside_either() {
+    let world = World::new();
+    std::fs::rename(world.scratch.at("b.img"), world.scratch.at(".p.new")).unwrap();
+    let before = std::fs::read(world.scratch.at(".p.new")).unwrap();
+    let refused = world.run("plan", &["-o", "p", ".p.new"]).expect(100);
+    assert!(
+        refused.err.contains("p is what the plan is made from, or the file beside it is"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(std::fs::read(world.scratch.at(".p.new")).unwrap(), before);
+}
+
+#[test]
+fn a_rule_for_a_service_that_the_new_image_lacks_is_told_with_its_line() {
+    let world = World::new();
+    world.scratch.file("rules", "# none\n\nlan -> nothere\n");
+    let (rules, image) = (world.scratch.text("rules"), world.scratch.text("b.img"));
+    for verb in ["plan", "apply", "s6-rc-update"] {
+        let refused = world.run(verb, &["-f", &rules, &image]).expect(4);
+        let why = format!("{rules}:3: 'lan' can't become 'nothere', which the new image does not have");
+        assert!(refused.err.contains(&why), "{}", refused.err);
+    }
+}
+
+#[test]
+fn what_defines_no_service_is_applied_only_when_that_is_meant() {
+    let world = World::new();
+    world.scratch.folder("empty");
+    let refused = world.run("apply", &["empty"]).expect(4);
+    assert!(
+        refused.err.contains("empty defines no service, so all would stop: nothing is changed"),
+        "{}",
+        refused.err
+    );
+    assert_ne!(world.pid("lan"), 0);
+    // A plan of it says what it does, so it may be performed.
+    assert!(world.run("plan", &["empty"]).expect(0).out.contains("stop     lan: "));
+    world.run("apply", &["--empty", "empty"]).expect(0);
+    assert_eq!(world.run("s6-rc", &["-a", "list"]).expect(0).out, "");
+}
+
+#[test]
+fn who_only_looks_is_told_that_a_command_was_cut_short() {
+    use harness::fault::{Fault, strike};
+    let world = World::new();
+    let words = ["-l", &world.scratch.text("live"), "b.img"].map(str::to_owned);
+    for n in 1.. {
+        let done = strike(&world.scratch, &Suite::skeg_fault(), "apply", &words, n, Fault::Kill);
+        assert_eq!(done.code, 137, "it was not killed");
+        if world.scratch.at("live:sv/journal").exists() {
+            break;
+        }
+    }
+    let looks: [(&str, &[&str]); 3] = [("status", &[]), ("why", &["lan"]), ("diff", &["a.img"])];
+    for (verb, words) in looks {
+        let said = world.run(verb, words).err;
+        assert!(said.contains("an update or a change was cut short: 'skeg recover', or "), "{verb}: {said}");
+    }
+    world.run("recover", &[]).expect(0);
+    for (verb, words) in looks {
+        assert_eq!(world.run(verb, words).err, "", "{verb}");
+    }
+}
+
+#[test]
+fn an_empty_file_and_a_device_are_no_images_and_the_reason_is_told() {
+    let world = World::new();
+    world.scratch.file("nothing", "");
+    assert!(world.run("diff", &["nothing"]).expect(4).err.contains("invalid image nothing: it is cut short"));
+    let check = |path: &str| world.scratch.run(&Suite::skeg(), "s6-rc-db", &["-c", path, "check"]);
+    assert!(check("nothing").err.contains("cut short"), "{}", check("nothing").err);
+    assert!(check("/dev/null").expect(111).err.contains("/dev/null is no regular file"));
+}

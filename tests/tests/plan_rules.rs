@@ -2,7 +2,7 @@
 //! The rules of `skeg plan` and `apply`, one by one, with the words in which they are told, in the order in which they are
 //! carried out; and `skeg diff` of everything that it compares.
 
-use harness::tree::{Scanner, Service};
+use harness::tree::{Scanner, Service, User};
 use harness::wait::must;
 use harness::{Done, Scratch, Suite};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 /// A live directory of the tree `a`, and the tree `b`, which differs.
 struct World {
     scratch: Scratch,
-    _scanner: Scanner,
+    scanner: Scanner,
 }
 
 const SLEEP: &str = "#!/bin/sh\nexec sleep 1000\n";
@@ -29,7 +29,7 @@ impl World {
         scratch.run(&skeg, "s6-rc-compile", &["a.img", "a"]).expect(0);
         scratch.run(&skeg, "s6-rc-compile", &["b.img", "b"]).expect(0);
         let scanner = Scanner::start(&scratch, &skeg);
-        let world = Self { scratch, _scanner: scanner };
+        let world = Self { scratch, scanner };
         let image = world.scratch.text("a.img");
         world.skeg("s6-rc-init", &["-c", &image, &world.scratch.text("scan")]).expect(0);
         world.skeg("s6-rc", &[&["-u", "change"], up].concat()).expect(0);
@@ -235,7 +235,7 @@ rename   dns -> resolver
     let said = world.skeg("plan", &["-f", "wrong", "b"]).expect(3).err;
     assert_eq!(said, "plan: wrong:2: the live image has no service 'nix'\n");
     let said = world.skeg("plan", &["-f", "bad", "b"]).expect(4).err;
-    assert_eq!(said, "plan: 'dns' can't become 'nowhere', which the new image does not have\n");
+    assert_eq!(said, "plan: bad:1: 'dns' can't become 'nowhere', which the new image does not have\n");
     let before = (world.pid("dns"), world.pid("shop"), world.pid("web"));
     world.skeg("apply", &["saved"]).expect(0);
     assert_eq!((world.pid("resolver"), world.pid("web")), (before.0, before.2));
@@ -304,10 +304,10 @@ fn a_diff_names_file_and_line_list_and_setting_and_what_bundles_hold() {
         "~lan: added file finish",
         "~lan: added file flag-essential",
         "~lan: changed file run, line 2",
-        "~lan: changed timeout-up",
+        "~lan: changed timeout-up from 0 to 1000",
         "~net (bundle): added web",
         "~net (bundle): removed dns",
-        "~shop: changed kind",
+        "~shop: changed kind from longrun to oneshot",
         "~web: removed dependency lan",
     ];
     for a in ["a", "a.img", "live"] {
@@ -362,6 +362,34 @@ fn a_diff_shows_where_record_and_supervisor_disagree() {
     assert_eq!(lines.join("\n"), expected);
     let json = world.json("diff", &["a", "live"]);
     assert!(json.as_array().unwrap().iter().all(|d| d["change"] == "disagrees"), "{json}");
+}
+
+#[test]
+fn a_diff_says_where_there_is_no_scanner_and_what_it_may_not_look_at() {
+    let mut world = World::new(&CHAIN, &["lan"], |_| ());
+    if let Some((uid, gid)) = User::Ordinary.ids() {
+        use std::os::unix::process::CommandExt;
+        // Of the program there is a copy where everybody may go.
+        std::fs::copy(Suite::skeg().binary(), world.scratch.at("skeg")).unwrap();
+        let diff = |tree: &str| {
+            let mut command = std::process::Command::new(world.scratch.at("skeg"));
+            command.args(["diff", "-l", &world.scratch.text("live"), tree]).current_dir(world.scratch.path());
+            harness::process::run(command.uid(uid).gid(gid))
+        };
+        let same = diff("a").expect(111);
+        let why =
+            "diff: can't look at supervisors, to see whether they agree with the record: permission denied";
+        assert_eq!((same.out.as_str(), same.err.lines().next()), ("", Some(why)));
+        world.scratch.file("b/lan/run", OTHER);
+        assert_eq!(diff("b").expect(1).out, "~lan: changed file run, line 2\n");
+    }
+    assert!(world.scanner.stop(rustix::process::Signal::TERM));
+    let lines = world.skeg("diff", &["a"]).expect(1).lines();
+    assert!(
+        lines.contains(&"!lan: recorded up, but no s6-svscan runs on its scan directory".to_owned()),
+        "{lines:?}"
+    );
+    assert!(!lines.iter().any(|line| line.contains("dns")), "{lines:?}");
 }
 
 #[test]

@@ -154,7 +154,9 @@ fn what_can_not_be_finished_is_told_with_its_reason() {
     assert_eq!(said, "recover: LIVE/image is corrupt: an unfinished command can't be finished\n");
     std::fs::write(world.scratch.at("live:sv/journal"), "no journal").unwrap();
     let said = world.recover(&[], 4);
-    assert_eq!(said, "recover: LIVE:sv/journal can't be understood: another version of skeg wrote it\n");
+    let why = "can't be understood: another version of skeg wrote it, which can finish it, or it is damaged: \
+        then remove it, and start what 'skeg status' shows down";
+    assert_eq!(said, format!("recover: LIVE:sv/journal {why}\n"));
     std::fs::remove_dir_all(world.scratch.at("live:sv")).unwrap();
     assert_eq!(world.recover(&[], 111), "recover: no live directory at LIVE: s6-rc-init makes one\n");
 }

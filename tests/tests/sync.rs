@@ -391,3 +391,39 @@ fn after_a_source_tree_was_applied_the_image_still_has_its_place() {
     world.sync(&["--if-changed"]).expect(0);
     world.must_agree();
 }
+
+#[test]
+fn a_store_without_a_service_is_refused_unless_that_is_meant() {
+    let world = World::new();
+    let before = world.bytes("image");
+    std::fs::rename(world.scratch.at("store"), world.scratch.at("away")).unwrap();
+    world.scratch.folder("store");
+    let refused = world.sync(&[]).expect(4);
+    assert!(refused.err.contains("store defines no service, so all would stop"), "{}", refused.err);
+    assert_eq!(world.bytes("image"), before);
+    assert_ne!(world.pid("lan"), 0);
+    world.sync(&["--empty"]).expect(0);
+    world.must_agree();
+    // From nothing to nothing there is nothing to be warned of, with a live directory or without.
+    world.sync(&[]).expect(0);
+    for (image, code) in [("image", 0), ("fresh", 0), ("before", 4)] {
+        world.scratch.file("before", &before);
+        let (image, nowhere) = (world.scratch.text(image), world.scratch.text("nowhere"));
+        let words = ["-l", &nowhere, "-o", &image, "store"];
+        world.scratch.run(&Suite::skeg(), "sync", &words).expect(code);
+    }
+    assert_eq!(world.skeg("s6-rc", &["-a", "list"]).expect(0).out, "");
+}
+
+#[test]
+fn a_working_directory_that_has_gone_is_told_as_such() {
+    let world = World::new();
+    let gone = world.scratch.folder("gone");
+    let words = ["sync", "-l", &world.scratch.text("live"), "-o", "image", &world.scratch.text("store")];
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "rmdir \"$PWD\" && exec \"$0\" \"$@\""]).arg(Suite::skeg().binary()).args(words);
+    command.current_dir(gone);
+    world.scratch.mark(&mut command);
+    let done = harness::process::run(&mut command).expect(111);
+    assert!(done.err.contains("can't find the path of the image: no such file or directory"), "{}", done.err);
+}

@@ -75,6 +75,7 @@ fn a_damaged_plan_is_refused_or_read() {
         old: Side { generation: 3, hash: [1; 32] },
         old_up: Set(vec![3]),
         owed: Set(vec![4]),
+        supervised: Set(vec![3]),
         new: [2; 32],
         path: b"/new.img".to_vec(),
         conversion: b"a -> b\n".to_vec(),

@@ -22,6 +22,8 @@ pub struct Saved {
     pub old_up: Set,
     /// What was down and owed then.
     pub owed: Set,
+    /// The longruns that their supervisors wanted up then.
+    pub supervised: Set,
     /// The hash of the new image.
     #[serde(with = "crate::journal::hash")]
     pub new: [u8; 32],
@@ -47,7 +49,8 @@ impl Saved {
 
     /// A plan from a file's bytes; none where they are no plan.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        postcard::from_bytes(bytes.strip_prefix(&MAGIC)?).ok()
+        let (plan, rest) = postcard::take_from_bytes(bytes.strip_prefix(&MAGIC)?).ok()?;
+        if rest.is_empty() { Some(plan) } else { None }
     }
 
     /// Whether a file that begins so is a plan.
@@ -66,6 +69,7 @@ mod tests {
             old: Side { generation: 3, hash: [1; 32] },
             old_up: Set(vec![3]),
             owed: Set(vec![4]),
+            supervised: Set(vec![3]),
             new: [2; 32],
             path: b"/new.img".to_vec(),
             conversion: b"a -> b\n".to_vec(),
@@ -76,6 +80,7 @@ mod tests {
         assert!(Saved::is_one(&bytes));
         assert_eq!(Saved::decode(&bytes), Some(saved));
         assert_eq!(Saved::decode(&bytes[..bytes.len() - 3]), None);
+        assert_eq!(Saved::decode(&[&bytes[..], &bytes].concat()), None);
         assert_eq!(Saved::decode(b"skegpl"), None);
     }
 }

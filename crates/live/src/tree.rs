@@ -87,7 +87,17 @@ impl Status {
 
 /// Whether a supervisor holds the lock of the service in this directory.
 pub fn is_supervised(service: impl AsFd) -> Result<bool> {
-    match fs::open_read(service, c"supervise/lock") {
+    is_held(service, c"supervise/lock")
+}
+
+/// Whether a scanner runs on this scan directory.
+pub fn is_scanned(scandir: impl AsFd) -> Result<bool> {
+    is_held(scandir, c".s6-svscan/lock")
+}
+
+/// Whether somebody holds this lock file.
+pub fn is_held(base: impl AsFd, lock: &CStr) -> Result<bool> {
+    match fs::open_read(base, lock) {
         Ok(file) => Ok(fs::lock_holder(&file)?.is_some()),
         Err(Errno::NOENT) => Ok(false),
         Err(e) => Err(e),

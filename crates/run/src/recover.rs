@@ -19,6 +19,7 @@ use live::journal::{self, Change, Journal, Update};
 use live::{Live, LiveError, Locked, Names, Op, Phase, ServiceDir, State, What, tree};
 use sys::time::Millis;
 use sys::{Errno, fs};
+use update::Restricted;
 
 /// What there was to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +120,7 @@ fn finish_update(
     if number == update.old.generation {
         let names = Names::read(live.generation(), image.db())?;
         live::undo_update(live.locked(), &names, update)?;
-        settle(&mut live, &image, &update.old_up, deadline)?;
+        settle(&mut live, &image, &update.old_up, deadline, &mut note)?;
         let outcome = bring_back(&mut live, &image, &update.old_up, &mut note)?;
         Journal::remove(live.locked().sv())?;
         return Ok(Recovered::UpdateUndone(outcome));
@@ -127,7 +128,7 @@ fn finish_update(
     if number != update.new.generation {
         return Err(RunError::ELSEWHERE);
     }
-    settle(&mut live, &image, &update.new_up, deadline)?;
+    settle(&mut live, &image, &update.new_up, deadline, &mut note)?;
     let forward = Forward { image: &image, plan: None, deadline, scripts: DEFAULT_SCRIPTS };
     let outcome = Way::new(&forward, update).go(&mut live, &mut note)?;
     Ok(Recovered::UpdateDone(outcome))
@@ -144,9 +145,9 @@ fn finish_change(
     if live.generation().number() != change.side.generation {
         return Err(RunError::ELSEWHERE);
     }
-    settle(&mut live, &image, &change.up, deadline)?;
     let wanted = from_journal(&change.up, image.db().len());
     let mut note = |note| tell(&image, note);
+    settle(&mut live, &image, &change.up, deadline, &mut note)?;
     let outcome = start(&mut live, &image, &wanted, deadline, &mut note)?;
     Journal::remove(live.locked().sv())?;
     Ok(Recovered::ChangeDone(outcome))
@@ -173,22 +174,50 @@ pub(crate) fn settle(
     image: &Image<'_>,
     wanted: &journal::Set,
     deadline: Option<Millis>,
+    note: &mut dyn FnMut(Note),
 ) -> Result<(), RunError> {
     quiet_scripts(live, deadline)?;
     let names = Names::read(live.generation(), image.db())?;
+    let mut bounced = Set::new(image.db().len());
     for service in 0..image.db().len() {
         let state = live.states().get(service);
         let settled = match names.id(service) {
             Some(id) => {
                 let directory = ServiceDir::open(live.locked().sv(), id)?;
                 forget_listeners(directory.dir());
-                longrun_state(&directory, wanted.has(service))?
+                let is_there = tree::Status::read(directory.dir()).is_ok();
+                if state.phase == Phase::Stopping && is_there && wanted.has(service) {
+                    bounced.insert(service as u16);
+                    state
+                } else {
+                    longrun_state(&directory, wanted.has(service))?
+                }
             }
             None => oneshot_state(state, wanted.has(service)),
         };
         live.states_mut().note(service, settled);
     }
-    Ok(live.states().write_back()?)
+    live.states().write_back()?;
+    if bounced.is_empty() { Ok(()) } else { end_stops(live, image, &bounced, deadline, note) }
+}
+
+/// Longruns that a command was stopping, and that are to be up: whether their supervisor has heeded that yet, or their process
+/// is about to end, nobody can say. So the stop comes to its end first, and what is started then is another process.
+fn end_stops(
+    live: &mut Live,
+    image: &Image<'_>,
+    bounced: &Set,
+    deadline: Option<Millis>,
+    note: &mut dyn FnMut(Note),
+) -> Result<(), RunError> {
+    let terms = Terms { stop_essentials: true, deadline, ..Terms::new(Towards::Down) };
+    let graph = Restricted { graph: image, only: bounced };
+    Session::new(image, live, note)?.change_in(&graph, bounced.clone(), terms)?;
+    for service in bounced.iter() {
+        // One that would not stop is told to go up all the same.
+        live.states_mut().set(usize::from(service), State::DOWN)?;
+    }
+    Ok(())
 }
 
 /// Longruns that a command left on their way, because it was killed or its time was over: their supervisors know.

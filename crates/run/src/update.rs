@@ -147,7 +147,7 @@ fn back(
     // The journal stays where this fails, and the next command tries again.
     let _ = live::undo_update(live.locked(), names, journal)
         .map_err(RunError::from)
-        .and_then(|()| settle(live, old, &journal.old_up, None).map_err(|_| error))
+        .and_then(|()| settle(live, old, &journal.old_up, None, note).map_err(|_| error))
         .and_then(|()| bring_back(live, old, &journal.old_up, note).map(|_| ()))
         .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::from));
     UpdateError::Before(error)

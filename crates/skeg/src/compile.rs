@@ -145,6 +145,11 @@ impl<'a> Place<'a> {
         Ok(Self { dir, name, aside, path })
     }
 
+    /// What lies under the name aside now, if anything: it would be written over.
+    pub fn beside(&self) -> Option<sys::fs::Stat> {
+        sys::fs::lstat(&self.dir, &self.aside).ok()
+    }
+
     fn taken(&self, call: &Call) -> u8 {
         call.fail(
             SYSTEM,

@@ -5,6 +5,7 @@
 //! believed, and before something is said not to be there, the checksums of the whole image are looked at.
 
 use crate::applet::{Applet, Call};
+use crate::update::{kind, map_image};
 use crate::{fault_words, words};
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -90,20 +91,12 @@ fn parse(call: &Call) -> Result<Query, u8> {
 
 /// The bytes of the image at a path, mapped for as long as the process lives.
 pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
-    let shown = path.to_bytes();
-    // A FIFO would have a reader wait for ever.
-    let flags = sys::fs::OFlags::RDONLY | sys::fs::OFlags::NONBLOCK;
-    let file =
-        sys::fs::open(sys::CWD, path, flags, 0).map_err(|e| call.failed(t!("open the image %"), shown, e))?;
-    let stat = sys::fs::fstat(&file).map_err(|e| call.failed(t!("look at the image %"), shown, e))?;
-    if sys::fs::FileType::from_raw_mode(stat.st_mode as _) == sys::fs::FileType::Directory {
+    if sys::fs::stat(sys::CWD, path).is_ok_and(|stat| kind(&stat) == sys::fs::FileType::Directory) {
         let what =
             t!("% is a directory: a database that s6-rc compiled? skeg compiles the source into one file");
-        return Err(call.fail(INVALID, what, shown));
+        return Err(call.fail(INVALID, what, path.to_bytes()));
     }
-    let length = usize::try_from(stat.st_size).unwrap_or(0);
-    let map = sys::mm::MappedFile::new(&file, length);
-    Ok(map.map_err(|e| call.failed(t!("map the image %"), shown, e))?.leak())
+    Ok(map_image(call, path)?.1)
 }
 
 /// Says why an image is refused; the exit code.

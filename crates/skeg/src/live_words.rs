@@ -39,11 +39,14 @@ fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
             whose(line, holder);
             (SYSTEM, t!(""))
         }
-        Fault::BadState => (INVALID, t!("%/state is not a valid state file")),
-        Fault::OtherImage => (INVALID, t!("%/image is not the image that %/state belongs to")),
-        Fault::BadJournal => {
-            (INVALID, t!("%:sv/journal can't be understood: another version of skeg wrote it"))
-        }
+        Fault::BadState => (INVALID, t!("%/state is not a valid state file: the next boot makes a new one")),
+        Fault::OtherImage => (INVALID, t!("%/image is not the image that %/state belongs to: put that back")),
+        Fault::BadJournal => (
+            INVALID,
+            t!(
+                "%:sv/journal can't be understood: another version of skeg wrote it, which can finish it, or it is damaged: then remove it, and start what 'skeg status' shows down"
+            ),
+        ),
         Fault::Damaged => {
             (INVALID, t!("damaged live directory %: %/servicedirs lacks a longrun's link: put it back"))
         }

@@ -26,7 +26,8 @@ pub enum RuleError<'a> {
 /// What the file says about one old service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rule<'a> {
-    pub(crate) named: bool,
+    /// The line that names it, from 1; 0 = none.
+    pub(crate) line: u32,
     pub(crate) new_name: Option<&'a [u8]>,
     pub(crate) restart: bool,
 }
@@ -35,28 +36,36 @@ pub(crate) struct Rule<'a> {
 #[derive(Clone, Debug)]
 pub struct Conversion<'a> {
     rules: Vec<Rule<'a>>,
+    lines: u32,
 }
 
 impl<'a> Conversion<'a> {
     /// One that says nothing.
     pub fn new(old: &Db<'_>) -> Self {
-        Self { rules: alloc::vec![Rule::default(); old.len()] }
+        Self { rules: alloc::vec![Rule::default(); old.len()], lines: 0 }
     }
 
-    /// Adds a line by its words.
+    /// The line of the rule for the old service of this name, from 1; 0 where there is none.
+    pub fn line_of(&self, old: &Db<'_>, name: &[u8]) -> u32 {
+        let service = old.lookup(name).and_then(|target| single(old, target));
+        service.map_or(0, |service| self.rule(service).line)
+    }
+
+    /// Adds the next line by its words.
     pub fn line(
         &mut self,
         old: &Db<'_>,
         mut words: impl Iterator<Item = &'a [u8]>,
     ) -> Result<(), RuleError<'a>> {
+        self.lines += 1;
         let Some(name) = words.next() else { return Ok(()) };
         let target = old.lookup(name).ok_or(RuleError::Unknown(name))?;
         let service = single(old, target).ok_or(RuleError::NotAtomic(name))?;
         let rule = self.rules.get_mut(service).ok_or(RuleError::Unknown(name))?;
-        if rule.named {
+        if rule.line != 0 {
             return Err(RuleError::Twice(name));
         }
-        rule.named = true;
+        rule.line = self.lines;
         let mut word = words.next();
         if word == Some(b"->") {
             rule.new_name = Some(words.next().ok_or(RuleError::Keyword(b"->"))?);

@@ -6,6 +6,7 @@ use crate::live_words::{self, INVALID};
 use core::ffi::CStr;
 use db::{Corrupt, Db};
 use engine::{Image, Towards};
+use live::journal::Journal;
 use live::tree::Status;
 use live::{Access, Fault, Live, Locked, Phase, Wait};
 use run::oneshot::client::{is_unsettled, settle_scripts};
@@ -80,6 +81,17 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Open
         settle_scripts(&mut live, None).map_err(|e| super::report::session_error(call, path, e))?;
     }
     Ok(Opened { live, image })
+}
+
+/// For a command that only looks: says so where a command was cut short. One that is at work has the lock.
+pub fn tell_unfinished(call: &Call, live: &Live, is_locked: bool) {
+    let sv = live.locked().sv();
+    if Journal::present(sv) && (is_locked || live::tree::is_held(sv, c"lock") == Ok(false)) {
+        let what = t!(
+            "an update or a change was cut short: 'skeg recover', or any command that changes something, finishes it"
+        );
+        call.say(what, b"");
+    }
 }
 
 /// Takes the lock; asks now and then whether its holder waits for this very process.

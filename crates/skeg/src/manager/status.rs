@@ -3,7 +3,7 @@
 
 use super::facts::{Facts, Found};
 use super::json::Json;
-use super::open::{Opened, open};
+use super::open::{Opened, open, tell_unfinished};
 use crate::applet::Call;
 use crate::words;
 use alloc::vec::Vec;
@@ -27,6 +27,7 @@ pub fn select(call: &Call, opened: &Opened) -> Result<Set, u8> {
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let opened = open(call, call.live(), Access::Look, Wait::No)?;
+    tell_unfinished(call, &opened.live, false);
     let mut selected = select(call, &opened)?;
     if call.operands().next().is_none() {
         selected.invert();

@@ -3,7 +3,7 @@
 
 use super::facts::{Facts, Found, Past};
 use super::json::Json;
-use super::open::{Opened, open};
+use super::open::{Opened, open, tell_unfinished};
 use super::status::{span, state};
 use crate::applet::Call;
 use crate::words;
@@ -17,6 +17,7 @@ pub const OPTIONS: &str = "1 l=livedir -j/json";
 pub fn main(call: &Call) -> Result<u8, u8> {
     let name = call.operand(t!("which service?"))?.to_bytes();
     let opened = open(call, call.live(), Access::Look, Wait::No)?;
+    tell_unfinished(call, &opened.live, false);
     let id = match opened.image.db().lookup(name) {
         Some(db::Target::Service(id)) => id,
         Some(db::Target::Bundle(_)) => {

@@ -3,11 +3,15 @@
 
 use super::image::{kind, open_regular};
 use crate::applet::{Call, USAGE};
+use core::ffi::CStr;
 use db::Db;
 use sys::fs;
 use sys::mm::MappedFile;
 use text::Line;
 use update::{Conversion, RuleError};
+
+/// What the rules in a saved plan are called.
+pub const PLANS: &[u8] = b"the plan's conversion rules";
 
 /// Reads a conversion file, `-f`; none says nothing. Else the exit code, after a message.
 pub fn read(call: &Call, old: &Db<'_>) -> Result<Conversion<'static>, u8> {
@@ -15,6 +19,21 @@ pub fn read(call: &Call, old: &Db<'_>) -> Result<Conversion<'static>, u8> {
         None => Ok(Conversion::new(old)),
         Some(path) => parse(call, path.to_bytes(), contents(call)?, old),
     }
+}
+
+/// Says why rules don't fit these images; the exit code of the reference.
+pub fn refuse(call: &Call, rules: &Conversion<'_>, old: &Db<'_>, error: RuleError<'_>) -> u8 {
+    let service = match error {
+        RuleError::NoSuchTarget(service, _) | RuleError::TargetTwice(_, service) => service,
+        _ => b"",
+    };
+    let mut place = Line::new();
+    let line = rules.line_of(old, service);
+    if line != 0 {
+        let path = call.value(b'f').map_or(PLANS, CStr::to_bytes);
+        place.put(path).put(b":").num(u64::from(line)).put(b": ");
+    }
+    say(call, place.as_bytes(), error)
 }
 
 /// Understands a conversion file's bytes. Else the exit code, after a message that names `path` and the line.
@@ -53,7 +72,7 @@ pub fn contents(call: &Call) -> Result<&'static [u8], u8> {
 
 /// Says why rules can't be followed, and where that stands; the exit code of the reference.
 #[inline(never)]
-pub fn say(call: &Call, place: &[u8], error: RuleError<'_>) -> u8 {
+fn say(call: &Call, place: &[u8], error: RuleError<'_>) -> u8 {
     let (code, what, name, other): (_, _, &[u8], &[u8]) = match error {
         RuleError::Unknown(name) => (3, t!("%the live image has no service '%'"), name, b""),
         RuleError::NotAtomic(name) => (5, t!("%'%' is a bundle; a rule is for one service"), name, b""),

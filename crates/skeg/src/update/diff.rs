@@ -4,12 +4,12 @@
 use super::image::ImageFile;
 use super::reason::name;
 use crate::applet::Call;
-use crate::manager::{Json, Opened, open};
+use crate::manager::{Json, Opened, open, tell_unfinished};
 use crate::words;
 use core::ffi::CStr;
-use db::{BundleId, Db, Kind, ServiceId, Target};
+use db::{BundleId, Db, Direction, Kind, ServiceId, Target};
 use live::{Access, tree};
-use sys::{CBuf, Path, fs};
+use sys::{CBuf, Errno, Path, fs};
 use text::Line;
 use update::{Difference, Field, differences};
 
@@ -25,7 +25,7 @@ impl Side {
     /// A directory with a `state` file is a live one.
     fn open(call: &Call, path: &'static CStr) -> Result<Self, u8> {
         let state = Path::from_pieces(&[path.to_bytes(), b"/state"])
-            .map_err(|_| call.failed(t!("open %"), path.to_bytes(), sys::Errno::NAMETOOLONG))?;
+            .map_err(|_| call.failed(t!("open %"), path.to_bytes(), Errno::NAMETOOLONG))?;
         if fs::access(sys::CWD, &state, 0).is_ok() {
             return open(call, path, Access::Read, call.patience()).map(Self::Live);
         }
@@ -46,21 +46,28 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let first = call.operand(t!("compare with what?"))?;
     let (a, b) = call.operands().nth(1).map_or((call.live(), first), |second| (first, second));
     let (a, b) = (Side::open(call, a)?, Side::open(call, b)?);
-    let mut out = Out { json: call.has(b'j').then(Json::new), found: 0 };
+    let mut out = Out { json: call.has(b'j').then(Json::new), found: 0, between: None };
     if let Some(json) = &mut out.json {
         json.open(b'[');
     }
     services(&mut out, &a.db(), &b.db());
     bundles(&mut out, &a.db(), &b.db());
+    let mut hidden = None;
     for side in [&a, &b] {
         if let Side::Live(opened) = side {
-            disagreements(&mut out, opened);
+            tell_unfinished(call, &opened.live, true);
+            hidden = hidden.or(disagreements(&mut out, opened));
         }
     }
     let found = out.found;
     if let Some(mut json) = out.json {
         json.close(b']');
         let _ = words::output(&json.finish());
+    }
+    if let Some(errno) = hidden {
+        let code =
+            call.failed(t!("look at supervisors, to see whether they agree with the record"), b"", errno);
+        return Ok(if found == 0 { code } else { 1 });
     }
     Ok(u8::from(found != 0))
 }
@@ -69,12 +76,15 @@ pub fn main(call: &Call) -> Result<u8, u8> {
 struct Out {
     json: Option<Json>,
     found: usize,
+    /// Of what is told next: from what to what it changed.
+    between: Option<[CBuf<16>; 2]>,
 }
 
 impl Out {
     /// A difference: its sign, whose it is, what it is about in two words, and which.
     fn tell(&mut self, sign: u8, kind: &[u8], name: &[u8], what: &[u8], which: &[u8], line: u32) {
         self.found += 1;
+        let between = self.between.take();
         if let Some(json) = &mut self.json {
             let change: &[u8] = match sign {
                 b'+' => b"added",
@@ -88,6 +98,9 @@ impl Out {
             }
             if !which.is_empty() {
                 json.key(b"which").string(which);
+            }
+            if let Some([from, to]) = between {
+                json.key(b"from").string(from.as_bytes()).key(b"to").string(to.as_bytes());
             }
             if line != 0 {
                 json.key(b"line").number(u64::from(line));
@@ -105,6 +118,9 @@ impl Out {
         }
         if !which.is_empty() {
             text.put(b" ").put_quoted(which);
+        }
+        if let Some([from, to]) = between {
+            text.put(b" from ").put(from.as_bytes()).put(b" to ").put(to.as_bytes());
         }
         if line != 0 {
             text.put(b", line ").num(u64::from(line));
@@ -127,19 +143,47 @@ fn services(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
     for new in b.services() {
         let name = b.name(new);
         let Some(old) = service_of(a, name) else {
-            let kind: &[u8] = if b.kind(new) == Kind::Longrun { b"longrun" } else { b"oneshot" };
-            out.tell(b'+', b"service", name, kind, b"", 0);
+            out.tell(b'+', b"service", name, kind(b, new), b"", 0);
             continue;
         };
         if a.service_hash(old) == b.service_hash(new) {
             continue;
         }
         let before = out.found;
-        differences(a, old, b, new, |difference| one(out, name, difference));
+        differences(a, old, b, new, |difference| {
+            out.between = between((a, old), (b, new), difference);
+            one(out, name, difference);
+        });
         if out.found == before {
             out.tell(b'~', b"service", name, b"definition", b"", 0);
         }
     }
+}
+
+fn kind(db: &Db<'_>, id: ServiceId) -> &'static [u8] {
+    if db.kind(id) == Kind::Longrun { b"longrun" } else { b"oneshot" }
+}
+
+/// From what to what a kind or a timeout changed.
+fn between(
+    old: (&Db<'_>, ServiceId),
+    new: (&Db<'_>, ServiceId),
+    difference: Difference<'_>,
+) -> Option<[CBuf<16>; 2]> {
+    let towards = match difference {
+        Difference::Kind => None,
+        Difference::Setting(Field::TimeoutUp) => Some(Direction::Up),
+        Difference::Setting(_) => Some(Direction::Down),
+        _ => return None,
+    };
+    Some([old, new].map(|(db, id)| {
+        let mut text = CBuf::new();
+        let _ = match towards {
+            None => text.push(kind(db, id)).map(|_| ()),
+            Some(towards) => text.push_number(u64::from(db.timeout(id, towards))).map(|_| ()),
+        };
+        text
+    }))
 }
 
 const fn field(field: Field) -> &'static [u8] {
@@ -227,21 +271,31 @@ fn contents(out: &mut Out, bundle: &[u8], one: (&Db<'_>, BundleId), other: (&Db<
     }
 }
 
-/// Where the record of a live directory and its supervisors disagree.
-fn disagreements(out: &mut Out, opened: &Opened) {
+/// Where the record of a live directory and its supervisors disagree; what was in the way where one can't be looked at.
+fn disagreements(out: &mut Out, opened: &Opened) -> Option<Errno> {
     let db = opened.image.db();
+    let mut hidden = None;
+    let scanned = opened.live.scandir().is_ok_and(|scandir| tree::is_scanned(scandir.dir()) != Ok(false));
     for service in 0..db.longruns() as u16 {
         let recorded = opened.live.states().get(usize::from(service)).is_up();
         let generation = opened.live.generation();
         let status = generation
             .service_path(name(db, service), b"")
-            .ok()
-            .and_then(|path| fs::open_dir(generation.dir(), &path).ok())
-            .and_then(|dir| tree::Status::read(&dir).ok());
+            .map_err(|_| Errno::NAMETOOLONG)
+            .and_then(|path| fs::open_dir(generation.dir(), &path))
+            .and_then(|dir| Ok(tree::is_supervised(&dir)?.then_some(tree::Status::read(&dir)?)));
+        let status = match status {
+            Err(e @ (Errno::ACCESS | Errno::PERM)) => {
+                hidden = Some(e);
+                continue;
+            }
+            other => other.ok().flatten(),
+        };
         let what: &[u8] = match (recorded, status.map(|s| s.wanted_up)) {
             (true, Some(true)) | (false, Some(false)) | (false, None) => continue,
             (true, Some(false)) => b"recorded up, but its supervisor wants it down",
             (false, Some(true)) => b"recorded down, but its supervisor wants it up",
+            (true, None) if !scanned => b"recorded up, but no s6-svscan runs on its scan directory",
             (true, None) => b"recorded up, but not supervised",
         };
         out.tell(b'!', b"service", name(db, service), what, b"", 0);
@@ -258,4 +312,5 @@ fn disagreements(out: &mut Out, opened: &Opened) {
             );
         }
     }
+    hidden
 }

@@ -27,10 +27,7 @@ impl ImageFile {
     /// Maps and checks an image file; else the exit code, after a message.
     #[inline(never)]
     pub fn open(call: &Call, path: &CStr) -> Result<Self, u8> {
-        let shown = path.to_bytes();
-        let (file, size) = open_regular(call, t!("open the image %"), path)?;
-        let mapped = MappedFile::new(&file, size);
-        let bytes = mapped.map_err(|e| call.failed(t!("map the image %"), shown, e))?.leak();
+        let (file, bytes) = map_image(call, path)?;
         let stays = if fs::is_read_only(&file).unwrap_or(false) { open_path(&file).ok() } else { None };
         Self::check(call, path, bytes, stays)
     }
@@ -67,6 +64,18 @@ impl ImageFile {
         if crate::settings::can_apply(call.name, self.db) { Ok(()) } else { Err(SYSTEM) }
     }
 
+    /// Refuses an image that defines nothing in the place of one that does, unless `--empty` says that this is meant: more often it
+    /// is a store that is not mounted, or half installed. The exit code, after a message.
+    pub fn must_define(&self, call: &Call, path: &CStr, is_any: impl FnOnce() -> bool) -> Result<(), u8> {
+        if call.has(b'E') || defines(&self.db) || !is_any() {
+            return Ok(());
+        }
+        let what = t!(
+            "% defines no service, so all would stop: nothing is changed (--empty says that this is meant)"
+        );
+        Err(call.fail(INVALID, what, path.to_bytes()))
+    }
+
     /// What a generation takes of it: a link where it can't change, else its bytes.
     pub fn source(&self) -> ImageSource<'_> {
         match &self.stays {
@@ -79,6 +88,23 @@ impl ImageFile {
     pub const fn bytes(&self) -> &'static [u8] {
         self.bytes
     }
+}
+
+/// Whether an image has a service that is not one of the compiler's own.
+pub fn defines(db: &Db<'_>) -> bool {
+    db.services().any(|id| !db.flags(id).has(db::Flags::INTERNAL))
+}
+
+/// Maps the image file at a path, for as long as the process lives; an empty one is an image that is cut short.
+#[inline(never)]
+pub fn map_image(call: &Call, path: &CStr) -> Result<(OwnedFd, &'static [u8]), u8> {
+    let (file, size) = open_regular(call, t!("open the image %"), path)?;
+    if size == 0 {
+        return Ok((file, b""));
+    }
+    let mapped = MappedFile::new(&file, size);
+    let bytes = mapped.map_err(|e| call.failed(t!("map the image %"), path.to_bytes(), e))?.leak();
+    Ok((file, bytes))
 }
 
 /// What kind of file this is.

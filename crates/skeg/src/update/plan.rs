@@ -2,7 +2,7 @@
 //! `skeg plan` shows what an update would do and why; `skeg apply` does it, and exactly that.
 
 use super::conversion;
-use super::image::{ImageFile, absolute, output};
+use super::image::{ImageFile, absolute, defines, output};
 use super::rc_update::perform;
 use super::reason;
 use crate::applet::{Call, SYSTEM, USAGE};
@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use engine::Set;
 use live::journal::{Journal, Set as Members, Side};
+use live::tree::Status;
 use live::{Access, Saved};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
 use run::update::Request;
@@ -24,7 +25,7 @@ use update::{Plan, smart};
 const MOVED: u8 = 7;
 
 pub const PLAN_OPTIONS: &str = "1 l=livedir f=conversion-file o=output -j/json w#wait";
-pub const APPLY_OPTIONS: &str = "1 l=livedir f=conversion-file -j/json v#verbosity t#timeout w#wait";
+pub const APPLY_OPTIONS: &str = "1 l=livedir f=conversion-file -E/empty -j/json v#verbosity t#timeout w#wait";
 
 fn members(set: &Set) -> Members {
     Members::from_bools((0..set.bound() as u16).map(|s| set.contains(s)))
@@ -51,7 +52,7 @@ pub fn make(call: &Call, opened: &Opened, file: &ImageFile) -> Result<Plan<'stat
     let old = *opened.image.db();
     let rules = conversion::read(call, &old)?;
     let (up, owed) = (run::up_set(&opened.live), run::owed_set(&opened.live));
-    smart(old, file.db, up, owed, &rules).map_err(|e| conversion::say(call, b"", e))
+    smart(old, file.db, up, owed, &rules).map_err(|e| conversion::refuse(call, &rules, &old, e))
 }
 
 fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -> Result<(), u8> {
@@ -60,6 +61,7 @@ fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -
         old: Side { generation: opened.live.generation().number(), hash: plan.old.hash() },
         old_up: members(&plan.old_up),
         owed: members(&plan.owed),
+        supervised: supervised(call, opened)?,
         new: plan.new.hash(),
         path: absolute(what).map_err(cant)?.as_bytes().to_vec(),
         conversion: conversion::contents(call)?.to_vec(),
@@ -68,18 +70,21 @@ fn save(call: &Call, opened: &Opened, plan: &Plan<'_>, what: &CStr, to: &CStr) -
     };
     let bytes = saved.encode().ok_or_else(|| cant(sys::Errno::FBIG))?;
     let (place, there) = output(call, to)?;
+    let place = Place::open(call, &place)?;
+    let aside = place.beside();
     let is_there = |input: &&CStr| {
-        let (Some(there), Ok(input)) = (&there, fs::stat(sys::CWD, input)) else { return false };
-        (there.st_dev, there.st_ino) == (input.st_dev, input.st_ino)
+        let Ok(input) = fs::stat(sys::CWD, input) else { return false };
+        let is_it = |stat: &fs::Stat| (stat.st_dev, stat.st_ino) == (input.st_dev, input.st_ino);
+        [&there, &aside].into_iter().flatten().any(is_it)
     };
     if [Some(what), call.value(b'f')].iter().flatten().any(is_there) {
         return Err(call.fail(
             USAGE,
-            t!("% is what the plan is made from: it can't be written there"),
+            t!("% is what the plan is made from, or the file beside it is: it can't be written there"),
             to.to_bytes(),
         ));
     }
-    Place::open(call, &place)?.write(call, &bytes, true)
+    place.write(call, &bytes, true)
 }
 
 pub fn apply(call: &Call) -> Result<u8, u8> {
@@ -94,6 +99,7 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
     let (path, file, plan) = match saved {
         None => {
             let file = ImageFile::open_or_compile(call, what)?;
+            file.must_define(call, what, || defines(opened.image.db()))?;
             let plan = make(call, &opened, &file)?;
             (what, file, plan)
         }
@@ -134,6 +140,25 @@ fn saved_plan(call: &Call, path: &CStr) -> Result<Option<Saved>, u8> {
         .ok_or_else(|| call.fail(4, t!("% is a damaged plan"), path.to_bytes()))
 }
 
+/// The longruns that their supervisors want up: a service that somebody has stopped past the record is another case than the one
+/// that the plan was shown for.
+fn supervised(call: &Call, opened: &Opened) -> Result<Members, u8> {
+    let (db, generation) = (opened.image.db(), opened.live.generation());
+    let mut wanted = Set::new(db.len());
+    for service in 0..db.longruns() as u16 {
+        let name = reason::name(db, service);
+        let cant = |e| call.failed(t!("read the status of service %"), name, e);
+        let path = generation.service_path(name, b"").map_err(|_| cant(sys::Errno::NAMETOOLONG))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match fs::open(generation.dir(), &path, flags, 0).and_then(Status::read) {
+            Ok(status) if status.wanted_up => _ = wanted.insert(service),
+            Ok(_) | Err(sys::Errno::NOENT) => {}
+            Err(e) => return Err(cant(e)),
+        }
+    }
+    Ok(members(&wanted))
+}
+
 /// Makes a saved plan again, and sees that it is the same.
 fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, ImageFile, Plan<'static>), u8> {
     let moved = |why| call.fail(MOVED, t!("%: the plan does not fit any more; make it again"), why);
@@ -145,6 +170,9 @@ fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, Ima
     if saved.old_up != members(&up) || saved.owed != members(&owed) {
         return Err(moved(t!("other services are up than when the plan was made").bytes()));
     }
+    if saved.supervised != supervised(call, opened)? {
+        return Err(moved(b"supervisors want other services up than when the plan was made"));
+    }
     let mut path: Vec<u8> = saved.path;
     path.push(0);
     let path: &'static CStr = CStr::from_bytes_until_nul(path.leak()).map_err(|_| SYSTEM)?;
@@ -152,8 +180,9 @@ fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, Ima
     if file.db.hash() != saved.new {
         return Err(moved(t!("the new image is another than when the plan was made").bytes()));
     }
-    let rules = conversion::parse(call, b"the plan's conversion rules", saved.conversion.leak(), &old)?;
-    let plan = smart(old, file.db, up, owed, &rules).map_err(|e| conversion::say(call, b"", e))?;
+    let rules = conversion::parse(call, conversion::PLANS, saved.conversion.leak(), &old)?;
+    let plan =
+        smart(old, file.db, up, owed, &rules).map_err(|e| conversion::refuse(call, &rules, &old, e))?;
     if members(&plan.stop) != saved.stop || members(&plan.start) != saved.start {
         return Err(moved(t!("this skeg would do something else").bytes()));
     }

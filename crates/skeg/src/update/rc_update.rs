@@ -38,7 +38,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let rules = conversion::read(call, &old)?;
     let plan =
         update::reference(old, file.db, run::up_set(&opened.live), run::owed_set(&opened.live), &rules)
-            .map_err(|e| conversion::say(call, b"", e))?;
+            .map_err(|e| conversion::refuse(call, &rules, &old, e))?;
     if call.has(b'n') {
         return print_dry(&plan);
     }

@@ -5,7 +5,7 @@
 //! Nothing new in here: the compiler, the place of an image, the smart plan and the update protocol, in this order. The
 //! image is written before the update, so that a kill between the two leaves what the next sync goes on from.
 
-use super::image::{ImageFile, absolute, follow, output};
+use super::image::{ImageFile, absolute, defines, follow, output};
 use super::look::Look;
 use super::plan::make;
 use super::rc_update::perform;
@@ -22,7 +22,8 @@ use sys::fs::{self, OFlags};
 use sys::mm::MappedFile;
 use sys::{CWD, Errno, Path};
 
-pub const OPTIONS: &str = "+ -i/if-changed l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
+pub const OPTIONS: &str =
+    "+ -i/if-changed -E/empty l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let deadline = call.deadline();
@@ -44,9 +45,13 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         _ => Some(open(call, call.live(), Access::Change, call.patience())?),
     };
     let path = target(call, opened.as_ref().map(|opened| &opened.live))
-        .ok_or_else(|| call.failed(t!("find the path of the image"), b"", Errno::NAMETOOLONG))?;
+        .map_err(|e| call.failed(t!("find the path of the image"), b"", e))?;
     let (place, _) = output(call, &path)?;
     let file = ImageFile::compile(call, &stores, call.number(b'v', 1))?;
+    file.must_define(call, stores.first().copied().unwrap_or_default(), || match &opened {
+        Some(opened) => defines(opened.image.db()),
+        None => fs::access(CWD, &place, 0).is_ok() && !holds(&place, file.bytes()),
+    })?;
     let plan = match &opened {
         None => None,
         Some(opened) => {
@@ -83,11 +88,10 @@ fn holds(path: &CStr, bytes: &[u8]) -> bool {
 }
 
 /// Where the image goes.
-fn target(call: &Call, live: Option<&Live>) -> Option<Path> {
+fn target(call: &Call, live: Option<&Live>) -> sys::Result<Path> {
     match (call.value(b'o'), live) {
-        (Some(path), _) => absolute(path).ok(),
-        (None, Some(live)) => live.generation().compiled().ok(),
-        (None, None) => absolute(COMPILED).ok(),
+        (None, Some(live)) => live.generation().compiled().map_err(|_| Errno::NOENT),
+        (path, _) => absolute(path.unwrap_or(COMPILED)),
     }
 }
 
@@ -106,7 +110,7 @@ fn is_done(call: &Call, seen: &[u8; 8]) -> bool {
         return false;
     }
     let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);
-    let Some(path) = target(call, live.as_ref()) else { return false };
+    let Ok(path) = target(call, live.as_ref()) else { return false };
     let Ok((place, _)) = follow(&path) else { return false };
     let Some((beside, stamp)) = stamp(&place, seen, &hash) else { return false };
     let mut noted = [0; 9];
