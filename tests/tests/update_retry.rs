@@ -104,17 +104,18 @@ const HINT: &str =
 fn a_stop_that_hangs_leaves_names_and_the_update_again_brings_all_back() {
     let world = World::new();
     world.behave("down", "hang");
+    // Whether `net` is among them hangs on when the end of its script is recorded, which its runner has just killed.
+    let others =
+        |done: &Done| down(done).into_iter().filter(|name| *name != "net").collect::<Vec<_>>().join(" ");
     let done = world.update(&["-t", "2000"]).expect(10);
-    assert_eq!(down(&done), ["log", "web"], "{}", done.err);
-    assert!(done.err.contains("service web was to be up and is down ('skeg why web')\n"), "{}", done.err);
-    assert!(
-        done.err
-            .contains("service log was to be up and is down: it needs web, which is down ('skeg why log')\n")
-    );
+    assert_eq!(others(&done), "log web", "{}", done.err);
+    assert!(done.err.contains("('skeg why web')\n"), "{}", done.err);
+    let why = "service log was to be up and is down: it needs web, which is down ('skeg why log')\n";
+    assert!(done.err.contains(why), "{}", done.err);
     assert!(done.err.contains(HINT), "{}", done.err);
     assert!(!world.is_new());
     // The same again: it has nothing more to stop but `net`, and still says who is down.
-    assert_eq!(down(&world.update(&["-t", "2000"]).expect(10)), ["log", "web"]);
+    assert_eq!(others(&world.update(&["-t", "2000"]).expect(10)), "log web");
     world.behave("down", "ok");
     assert_eq!(down(&world.update(&[]).expect(0)), [] as [&str; 0]);
     assert!(world.is_new());
