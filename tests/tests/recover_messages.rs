@@ -105,6 +105,31 @@ fn another_command_says_what_it_has_finished_before_its_own_work() {
 }
 
 #[test]
+fn a_command_that_only_looks_says_that_one_was_cut_short_and_finishes_nothing() {
+    let world = World::up();
+    world.cut_short("b.img", World::journal);
+    let (image, live) = (world.text("b.img"), world.text("live"));
+    let looks: [(&str, &[&str], i32); 6] = [
+        ("s6-rc-update", &["-n", &image], 0),
+        ("s6-rc", &["-n", "0", "-d", "change", "old"], 0),
+        ("plan", &[&image], 0),
+        ("why", &["web"], 0),
+        ("status", &[], 1),
+        ("diff", &[&live, &image], 1),
+    ];
+    for (applet, words, code) in looks {
+        let done = match applet {
+            "diff" => world.scratch.run(&Suite::skeg(), applet, words),
+            _ => world.run(applet, words),
+        };
+        assert!(done.code == code || applet == "status", "{applet}: {done:?}");
+        assert!(done.err.contains("'skeg recover'"), "{applet}: {}", done.err);
+        assert!(world.journal(), "{applet} has finished what was cut short");
+    }
+    assert_eq!(world.recover(&[], 0), "recover: LIVE: an update that was cut short has been undone\n");
+}
+
+#[test]
 fn an_init_is_undone_or_completed_and_it_says_which() {
     let world = World::new();
     let mut said = BTreeSet::new();

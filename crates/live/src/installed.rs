@@ -113,6 +113,28 @@ impl Store {
         trial: Option<&[u8]>,
         boots: Judge<'_>,
     ) -> Result<bool, LiveError> {
+        let done = self.install_steps(hash, bytes, trial, boots);
+        if done.is_err() {
+            self.clear();
+        }
+        done
+    }
+
+    /// What an install that failed has made aside: on a full file system it would keep the room.
+    fn clear(&self) {
+        for name in [c"images/.new", c".trial.new", c".previous.new", c".current.new"] {
+            let _ = fs::unlink(&self.dir, name);
+        }
+        let _ = self.images().map(|images| self.sweep(&images));
+    }
+
+    fn install_steps(
+        &self,
+        hash: &[u8; 32],
+        bytes: &[u8],
+        trial: Option<&[u8]>,
+        boots: Judge<'_>,
+    ) -> Result<bool, LiveError> {
         let name = image_name(hash);
         let old = self.link(c"current")?;
         let same = old.as_ref().is_some_and(|old| old.as_c() == name.as_c());
@@ -302,6 +324,18 @@ mod tests {
         drop(store);
         assert_eq!(other.lock(Millis(0)), Ok(()));
         let store = other;
+        let previous = dir.join("previous");
+        std::fs::remove_file(&previous).unwrap();
+        std::fs::create_dir(&previous).unwrap();
+        assert!(store.install(&[9; 32], &[9], Some(b"mark"), &|_| true).is_err(), "no link takes its place");
+        let aside = |dir: &std::path::Path| {
+            std::fs::read_dir(dir)
+                .unwrap()
+                .flatten()
+                .any(|e| e.path().extension() == Some("new".as_ref()) || e.file_name() == ".new")
+        };
+        assert!(!aside(&dir) && !aside(&dir.join("images")), "nothing is left beside");
+        std::fs::remove_dir(&previous).unwrap();
         assert_eq!(store.forget(), Ok(()));
         assert!(matches!(store.link(c"current"), Ok(None)));
         crate::remove_test_dir(&dir);

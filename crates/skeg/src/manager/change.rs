@@ -66,7 +66,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     };
     call.scripts()?;
     let access = match command {
-        Command::Change | Command::Reload => Access::Change,
+        Command::Change | Command::Reload if !call.has(b'n') => Access::Change,
         _ if call.has(b'L') => Access::Look,
         _ => Access::Read,
     };
@@ -77,7 +77,10 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let selected = select(call, &o, command, &opened, words)?;
     match command {
         Command::List | Command::ListAll => list::print(&opened, selected, &o, command == Command::ListAll),
-        _ if call.has(b'n') => dry::run(call, &opened, selected, &o, command),
+        _ if call.has(b'n') => {
+            super::tell_unfinished(call, &opened.live, true);
+            dry::run(call, &opened, selected, &o, command)
+        }
         _ => act(call, &o, command, opened, selected),
     }
 }

@@ -4,7 +4,7 @@
 use super::conversion;
 use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM, USAGE};
-use crate::manager::{Opened, Reporter, ended, open, session_error, unable_to, warn_of};
+use crate::manager::{Opened, Reporter, ended, open, session_error, tell_unfinished, unable_to, warn_of};
 use crate::words;
 use core::ffi::CStr;
 use engine::Image;
@@ -31,7 +31,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         }
     }
     let deadline = call.deadline();
-    let opened = open(call, live, Access::Change, call.block())?;
+    let dry = call.has(b'n');
+    let opened = open(call, live, if dry { Access::Read } else { Access::Change }, call.block())?;
     let file = ImageFile::open(call, path)?;
     file.must_fit(call)?;
     let old = *opened.image.db();
@@ -39,7 +40,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let plan =
         update::reference(old, file.db, run::up_set(&opened.live), run::owed_set(&opened.live), &rules)
             .map_err(|e| conversion::refuse(call, &rules, &old, e))?;
-    if call.has(b'n') {
+    if dry {
+        tell_unfinished(call, &opened.live, true);
         return print_dry(&plan);
     }
     if deadline.is_some_and(|d| d <= monotonic()) {

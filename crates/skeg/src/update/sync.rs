@@ -41,7 +41,12 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     newest.rest();
     // Held while the stores are read: of two syncs the one that reads later also writes later.
     let opened = match fs::lstat(CWD, call.live()) {
-        Err(Errno::NOENT) => None,
+        Err(Errno::NOENT) => {
+            if let Some(live) = call.value(b'l') {
+                call.say(t!("no live directory at %: only the image is written"), live.to_bytes());
+            }
+            None
+        }
         _ => Some(open(call, call.live(), Access::Change, call.patience())?),
     };
     let path = target(call, opened.as_ref().map(|opened| &opened.live))
