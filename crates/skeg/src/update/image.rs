@@ -53,8 +53,9 @@ impl ImageFile {
     fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {
         let db = Db::check(bytes).map_err(|e| {
             let code = corrupt(call, "invalid image %: ", path, e);
-            // What is no image at all is to the s6 names what a file is to the reference: not openable.
-            if e == db::Corrupt::Magic && call.name.starts_with(b"s6-") { SYSTEM } else { code }
+            // What is no image at all the reference can't lock for an update; its init finds an invalid database.
+            let locks = matches!(call.name, b"s6-rc-update" | b"s6-rc-format-upgrade");
+            if e == db::Corrupt::Magic && locks { SYSTEM } else { code }
         })?;
         Ok(Self { db, bytes, stays, compiled: false })
     }
