@@ -30,7 +30,7 @@ pub static ALL: [Arch; 4] = [
         debian: "amd64",
         // Addresses relative to a frame pointer are shorter than those relative to the stack pointer.
         flags: "-Cforce-frame-pointers=yes",
-        ceiling: 392_000,
+        ceiling: 396_000,
         generator: &["-x86-disable-avoid-SFB"],
     },
     Arch {
@@ -39,7 +39,7 @@ pub static ALL: [Arch; 4] = [
         emulator: "qemu-aarch64",
         debian: "arm64",
         flags: "",
-        ceiling: 371_000,
+        ceiling: 375_000,
         generator: &[],
     },
     Arch {
@@ -49,7 +49,7 @@ pub static ALL: [Arch; 4] = [
         debian: "armhf",
         // Thumb-2: the same program in a third fewer bytes.
         flags: "-Ctarget-feature=+thumb-mode",
-        ceiling: 279_000,
+        ceiling: 282_000,
         generator: &[],
     },
     Arch {
@@ -58,7 +58,7 @@ pub static ALL: [Arch; 4] = [
         emulator: "qemu-riscv64",
         debian: "riscv64",
         flags: "",
-        ceiling: 363_000,
+        ceiling: 367_000,
         generator: &[],
     },
 ];
