@@ -274,6 +274,45 @@ fn why_names_the_cause() {
 }
 
 #[test]
+fn a_wish_is_started_but_never_needed_and_what_is_manual_is_started_by_name() {
+    let tree = Tree::new(&Suite::skeg(), |s| {
+        let order = s.text("order");
+        let log = |name: &str| format!("/bin/sh -c \"echo {name} >> {order}\"");
+        oneshot(s, "broken", "/bin/false", &[]);
+        longrun(s, "web", "exec sleep 1000", &[]);
+        s.file("src/web/wants.d/broken", "");
+        oneshot(s, "first", &log("first"), &[]);
+        oneshot(s, "last", &log("last"), &[]);
+        oneshot(s, "middle", &log("middle"), &[]);
+        s.file("src/last/after.d/middle", "");
+        s.file("src/first/before.d/middle", "");
+        longrun(s, "shell", "exec sleep 1000", &[]);
+        s.file("src/shell/flag-manual", "");
+        longrun(s, "login", "exec sleep 1000", &["shell"]);
+        s.file("src/all/type", "bundle\n");
+        for name in ["web", "first", "middle", "last", "shell"] {
+            s.file(format!("src/all/contents.d/{name}"), "");
+        }
+    });
+    let up = || tree.up().into_iter().filter(|name| !name.starts_with("s6rc-")).collect::<Vec<_>>();
+    // Order alone pulls nothing in.
+    tree.run("s6-rc", &["start", "last"]).expect(0);
+    assert_eq!(up(), ["last"]);
+    tree.run("s6-rc", &["stop", "last"]).expect(0);
+    std::fs::remove_file(tree.scratch.at("order")).unwrap();
+    // What is wanted was tried, and failed; what is manual was left alone.
+    let said = tree.run("s6-rc", &["start", "all"]).expect(1).err;
+    assert!(said.contains("can't start service broken"), "{said}");
+    assert_eq!(up(), ["first", "last", "middle", "web"]);
+    assert_eq!(std::fs::read_to_string(tree.scratch.at("order")).unwrap(), "first\nmiddle\nlast\n");
+    tree.run("s6-rc", &["start", "shell"]).expect(0);
+    assert_eq!(up(), ["first", "last", "middle", "shell", "web"]);
+    tree.run("s6-rc", &["stop", "shell"]).expect(0);
+    tree.run("s6-rc", &["start", "login"]).expect(0);
+    assert_eq!(up(), ["first", "last", "login", "middle", "shell", "web"]);
+}
+
+#[test]
 fn why_tells_what_hinders_a_longrun() {
     let tree = Tree::new(&Suite::skeg(), |s| {
         s.file("src/lost/type", "longrun\n");
