@@ -260,6 +260,22 @@ mod tests {
         remove_test_dir(&dir);
     }
 
+    /// Else a process that was started a moment before would be taken for one of the new definition, and its own one removed.
+    #[test]
+    fn a_definition_that_moves_at_once_is_not_older_than_its_move() {
+        let (dir, live) = test_dir("moved");
+        let locked = build(&live);
+        let id = Id { generation: 1, index: 0 };
+        let service = ServiceDir::open(locked.sv(), id).unwrap();
+        for version in 2..50 {
+            service_dir::add_version(locked.sv(), id, version, files(b"new").into_iter(), b"").unwrap();
+            let before = sys::time::wall();
+            service.switch(version, true).unwrap();
+            assert!(service.current_since().unwrap() >= (before.seconds, before.nanos));
+        }
+        remove_test_dir(&dir);
+    }
+
     #[test]
     fn a_lock_in_use_says_who_holds_it() {
         let (dir, live) = test_dir("lock");

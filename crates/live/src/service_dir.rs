@@ -10,6 +10,7 @@ use crate::place::decimal;
 use crate::remove;
 use core::ffi::CStr;
 use db::{File, FileKind};
+use sys::time::wall;
 use sys::{BorrowedFd, CBuf, Errno, OwnedFd, Path, fs};
 
 /// What a generated file begins with; the token stands for the path of the skeg binary.
@@ -264,7 +265,11 @@ impl ServiceDir {
         }
         self.link_names(&version)?;
         if at_once {
-            links::replace(self.dir(), &version, c"current", c"current.new", What::ServiceDir)?;
+            let (dir, aside) = (self.dir(), c"current.new");
+            links::make(dir, &version, aside, What::ServiceDir)?;
+            // The kernel's own stamp may lie before the start of a process that is older.
+            fs::set_modified(dir, aside, wall()).during(Op::Write, What::ServiceDir)?;
+            fs::rename(dir, aside, dir, c"current").during(Op::Rename, What::ServiceDir)?;
             // What waited for the next start is overtaken.
             return links::remove(self.dir(), c"next", What::ServiceDir);
         }

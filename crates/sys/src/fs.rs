@@ -5,6 +5,7 @@
 //! once: a system call in line at each of its places would be a tenth of the program.
 #![allow(unsafe_code)]
 
+use crate::time::Wall;
 use crate::{AsFd, BorrowedFd, Errno, OwnedFd, PATH_ROOM, Path, Result, raw};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -268,6 +269,21 @@ pub fn lstat(dir: impl AsFd, path: &CStr) -> Result<Stat> {
         call!(rustix::fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW))
     }
     call(dir.as_fd(), path)
+}
+
+/// Stamps this path as changed at that moment; a final link is not followed. What the kernel stamps by itself lags behind the
+/// clock by up to a tick (10 ms at most).
+#[doc(alias = "utimensat")]
+#[inline(always)]
+pub fn set_modified(dir: impl AsFd, path: &CStr, at: Wall) -> Result<()> {
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr, at: Wall) -> Result<()> {
+        let modified = rustix::fs::Timespec { tv_sec: at.seconds, tv_nsec: at.nanos as _ };
+        let accessed = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT as _ };
+        let times = rustix::fs::Timestamps { last_access: accessed, last_modification: modified };
+        call!(rustix::fs::utimensat(dir, path, &times, AtFlags::SYMLINK_NOFOLLOW))
+    }
+    call(dir.as_fd(), path, at)
 }
 
 /// What this descriptor is.
