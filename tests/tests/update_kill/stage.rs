@@ -235,16 +235,7 @@ impl Stage {
         // The number of calls varies a little with what has happened when the command looks.
         let (first, last) = part.unwrap_or((1, total + 20));
         let what = format!("{fault:?} at each of {total} calls");
-        let foreign = !self.scanner.is_skeg();
-        strike_all(self.scenario.name, &what, first, last, |n| match self.trial(n, fault) {
-            // Known, and not understood: once in some thousand trials on a foreign tree the version that a process was
-            // started from is tidied away under it. It must not be what a kill at this call leaves each time.
-            Err(why) if foreign && why.contains("\"v2\"} instead of {") => {
-                eprintln!("call {n}, tried again: {why}");
-                self.trial(n, fault)
-            }
-            other => other,
-        });
+        strike_all(self.scenario.name, &what, first, last, |n| self.trial(n, fault));
     }
 }
 
