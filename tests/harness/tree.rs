@@ -37,6 +37,13 @@ pub fn listening(fifo: &Path) -> bool {
     rustix::fs::open(fifo, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }
 
+/// How many bytes of this FIFO nobody has read yet. (An end for reading is opened, and nothing is read.)
+fn unread(fifo: &Path) -> Option<u64> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(fifo, flags, Mode::empty()).ok()?;
+    rustix::io::ioctl_fionread(&fd).ok()
+}
+
 /// A running scanner. It is stopped with SIGTERM when it goes out of scope.
 pub struct Scanner {
     child: Child,
@@ -117,6 +124,8 @@ impl Scanner {
     /// Ends it with a signal; whether it ended by itself before the deadline.
     pub fn stop(&mut self, signal: Signal) -> bool {
         if matches!(self.child.try_wait(), Ok(None)) {
+            // Debian's scanner forgets a signal to end for an `n` that it reads in the same round.
+            until(PATIENCE, || unread(&self.dir.join(".s6-svscan/control")).unwrap_or(0) == 0);
             process::kill(self.child.id(), signal);
         }
         wait_for(&mut self.child, PATIENCE).is_some()
@@ -183,12 +192,9 @@ impl Service {
         last.expect("a status that was read")
     }
 
-    /// How many commands its supervisor has not read yet. (An end for reading is opened, and nothing is read.)
+    /// How many commands its supervisor has not read yet.
     pub fn unread(&self) -> Option<u64> {
-        let path = self.dir.join("supervise/control");
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
-        rustix::io::ioctl_fionread(&fd).ok()
+        unread(&self.dir.join("supervise/control"))
     }
 
     /// Whether its supervisor has read all commands.
