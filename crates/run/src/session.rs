@@ -6,7 +6,7 @@
 
 use crate::longrun::{Names, Progress, Watch, send};
 use crate::note::{Note, Outcome, RunError, Why};
-use crate::oneshot::client::{Scripts, connect_runner};
+use crate::oneshot::client::{Scripts, connect_in_time};
 use crate::oneshot::protocol::{DEFAULT_SCRIPTS, End, MAX_SCRIPTS, What};
 use crate::owed;
 use alloc::collections::BinaryHeap;
@@ -400,7 +400,12 @@ impl<'a> Session<'a> {
         let (name, words) = (self.image.name(service), self.image.script(service, script));
         let scripts = match &mut self.scripts {
             Some(scripts) => scripts,
-            none => none.insert(connect(self.live, &self.epoll, bound).map_err(Why::NoRunner)?),
+            none => {
+                let scripts =
+                    connect_in_time(self.live, bound, timeout, &self.signals).map_err(Why::NoRunner)?;
+                self.epoll.add(&scripts, RUNNER_KEY, EventFlags::IN).map_err(Why::NoRunner)?;
+                none.insert(scripts)
+            }
         };
         scripts.run(service, what, timeout, name, words).map_err(|e| match e {
             Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => Why::RunnerGone,
@@ -635,12 +640,6 @@ fn earliest(timeout: u32, deadline: Option<Millis>) -> u32 {
     let Some(deadline) = deadline else { return timeout };
     let left = deadline.0.saturating_sub(monotonic().0).clamp(1, u64::from(u32::MAX)) as u32;
     if timeout == 0 { left } else { timeout.min(left) }
-}
-
-fn connect(live: &Live, epoll: &Epoll, bound: u16) -> sys::Result<Scripts> {
-    let scripts = connect_runner(live, bound)?;
-    epoll.add(&scripts, RUNNER_KEY, EventFlags::IN)?;
-    Ok(scripts)
 }
 
 /// As many open descriptors as the hard limit allows.

@@ -7,8 +7,10 @@ use crate::session::RUNNER;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use live::tree::{Status, is_supervised};
 use live::{Live, Phase};
 use sys::event::{PollFd, PollFlags, poll};
+use sys::fifodir::Listener;
 use sys::net::{self, Fds, SocketType};
 use sys::time::{Millis, monotonic};
 use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Result, fs};
@@ -128,6 +130,42 @@ pub(crate) fn connect_runner(live: &Live, scripts: u16) -> Result<Scripts> {
     let generation = live.generation();
     let path = generation.service_path(RUNNER, b"").map_err(|_| Errno::NAMETOOLONG)?;
     Scripts::connect(generation.dir(), &path, live.states().as_fd(), scripts)
+}
+
+/// As [`connect_runner`]; a runner that died is waited for while its supervisor is about to start it again: that lets a
+/// second pass between two starts. `timeout`: milliseconds at most; 0 = none. A signal ends the waiting.
+pub(crate) fn connect_in_time(live: &Live, scripts: u16, timeout: u32, signals: &OwnedFd) -> Result<Scripts> {
+    /// Longer than a supervisor's pause and a start.
+    const PATIENCE: u64 = 5_000;
+    let mut connected = connect_runner(live, scripts);
+    if !is_away(&connected) {
+        return connected;
+    }
+    let generation = live.generation();
+    let path = generation.service_path(RUNNER, b"").map_err(|_| Errno::NAMETOOLONG)?;
+    let dir = fs::open(generation.dir(), &path, fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)?;
+    let events = Listener::subscribe(&dir, c"event")?;
+    let patience = if timeout == 0 { PATIENCE } else { PATIENCE.min(u64::from(timeout)) };
+    let until = monotonic().0 + patience;
+    loop {
+        connected = connect_runner(live, scripts);
+        let left = until.saturating_sub(monotonic().0);
+        let comes = Status::read(&dir).is_ok_and(|status| status.wanted_up) && is_supervised(&dir)?;
+        if !is_away(&connected) || !comes || left == 0 {
+            return connected;
+        }
+        let mut watched = [PollFd::new(&events, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        poll(&mut watched, Some(Millis(left)))?;
+        if !watched[1].revents().is_empty() {
+            return connected;
+        }
+        events.read(&mut [0; 16])?;
+    }
+}
+
+/// Whether nobody listens at the runner's socket.
+fn is_away(connected: &Result<Scripts>) -> bool {
+    matches!(connected, Err(Errno::CONNREFUSED | Errno::NOENT))
 }
 
 /// Connects to a socket in a directory whose path may be longer than the 107 bytes of a socket's address: through the
