@@ -212,7 +212,7 @@ fn a_oneshot_runs_again_when_its_up_has_changed_and_not_for_its_down() {
         oneshot(scratch, "c", "sh -c true", "true");
     });
     assert_eq!(world.plan(&["b"]), "nothing stops, nothing starts\n");
-    let plan = "restart  net: its up changed\nstart    net: it was up before\n";
+    let plan = "restart  net: its up changed, word 1\nstart    net: it was up before\n";
     assert_eq!(world.plan(&["c"]), plan);
 }
 
@@ -253,7 +253,7 @@ fn a_plan_in_json_says_the_same() {
         {"action": "restart", "service": "web", "reason": "its run file changed, line 2", "file": "run", "line": 2},
         {"action": "start", "service": "web", "reason": "it was up before"},
         {"action": "start", "service": "shop", "reason": "it was up before"},
-        {"action": "in-place", "service": "dns", "reason": "its finish changed", "file": "finish", "line": 0},
+        {"action": "in-place", "service": "dns", "reason": "its finish changed", "file": "finish"},
     ]);
     for (verb, steps) in [("plan", &expected), ("apply", &expected), ("apply", &serde_json::json!([]))] {
         let said = world.json(verb, &["b"]);
@@ -289,6 +289,11 @@ fn a_diff_names_file_and_line_list_and_setting_and_what_bundles_hold() {
         std::fs::remove_dir_all(scratch.at("b/shop")).unwrap();
         b("shop/type", "oneshot\n");
         b("shop/up", "true\n");
+        for (tree, up) in [("a", "# one\nmount { -t ext3 } /a\n"), ("b", "mount { -t ext4 } /a -v\n")] {
+            scratch.file(format!("{tree}/disk/type"), "oneshot\n");
+            scratch.file(format!("{tree}/disk/up"), up);
+            scratch.file(format!("{tree}/disk/down"), if tree == "a" { "umount /a\n" } else { "umount\n" });
+        }
         for (tree, contents) in [("a", ["lan", "dns"]), ("b", ["lan", "web"])] {
             scratch.file(format!("{tree}/net/type"), "bundle\n");
             contents.iter().for_each(|name| _ = scratch.file(format!("{tree}/net/contents.d/{name}"), ""));
@@ -299,6 +304,8 @@ fn a_diff_names_file_and_line_list_and_setting_and_what_bundles_hold() {
     let expected = [
         "+only-b (bundle)",
         "-only-a (bundle)",
+        "~disk: changed file down from /a to (end), word 2",
+        "~disk: changed file up from ext3 to ext4, word 3",
         "~dns: added dependency lan",
         "~dns: removed file finish",
         "~lan: added file finish",
@@ -325,6 +332,10 @@ fn a_diff_names_file_and_line_list_and_setting_and_what_bundles_hold() {
         {"change": "changed", "service": "lan", "what": "changed file", "which": "run", "line": 2}
     );
     assert!(json.as_array().unwrap().contains(&run), "{json}");
+    let word = serde_json::json!({
+        "change": "changed", "service": "disk", "what": "changed file", "which": "up", "from": "ext3", "to": "ext4", "word": 3
+    });
+    assert!(json.as_array().unwrap().contains(&word), "{json}");
     let gone = serde_json::json!({"change": "removed", "bundle": "only-a"});
     assert!(json.as_array().unwrap().contains(&gone), "{json}");
     assert_eq!(world.json("diff", &["a"]), serde_json::json!([]));
@@ -362,6 +373,29 @@ fn a_diff_shows_where_record_and_supervisor_disagree() {
     assert_eq!(lines.join("\n"), expected);
     let json = world.json("diff", &["a", "live"]);
     assert!(json.as_array().unwrap().iter().all(|d| d["change"] == "disagrees"), "{json}");
+    // A plan goes by the record, and says so.
+    let plan = world.plan(&["a"]);
+    assert_eq!(plan, format!("{expected}nothing stops, nothing starts\n"));
+    let json = world.json("plan", &["a"]);
+    let lan = serde_json::json!({"service": "lan", "what": "recorded up, but its supervisor wants it down"});
+    assert_eq!(json["disagreements"][1], lan, "{json}");
+}
+
+#[test]
+fn names_that_are_no_utf8_stay_apart_in_json() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new(&CHAIN, &[], |scratch| {
+        for name in [b"n\xe9", b"n\xe8"] {
+            let dir = scratch.folder("b").join(OsStr::from_bytes(name));
+            std::fs::create_dir(&dir).unwrap();
+            std::fs::write(dir.join("type"), "longrun\n").unwrap();
+            std::fs::write(dir.join("run"), SLEEP).unwrap();
+        }
+    });
+    let json = world.json("diff", &["b"]);
+    let names: Vec<_> = json.as_array().unwrap().iter().map(|d| d["service"].as_str().unwrap()).collect();
+    assert_eq!(names, ["n\\xe8", "n\\xe9"]);
 }
 
 #[test]

@@ -4,11 +4,22 @@
 use core::ffi::CStr;
 use db::{Db, Direction, File, FileKind, Flags, ServiceId};
 
+/// Where two contents of a file first differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// In no place: one of them is not there, or they differ in kind or mode.
+    Nowhere,
+    /// At this line, from 1.
+    Line(u32),
+    /// At this word, from 1: of a script the image has the words, and no longer the lines.
+    Word(u32),
+}
+
 /// A difference between an old and a new definition of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference<'a> {
-    /// A file that both have: its path and the first line (from 1) that differs; 0 = a script, or only kind or mode differ.
-    FileChanged(&'a CStr, u32),
+    /// A file that both have: its path, and where it differs.
+    FileChanged(&'a CStr, At),
     /// A file that only the new one has.
     FileAdded(&'a CStr),
     /// A file that only the old one has.
@@ -52,11 +63,11 @@ const FLAGS: [(Flags, &CStr); 4] = [
     (Flags::RELOAD_ON_CHANGE, c"reload-on-change"),
 ];
 
-/// The line, from 1, at which two contents first differ.
-pub fn first_line(old: &[u8], new: &[u8]) -> u32 {
+/// The piece, from 1, at which two contents first differ; each piece but the last ends with `end`.
+pub fn first_piece(old: &[u8], new: &[u8], end: u8) -> u32 {
     let same = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-    let lines = new.iter().take(same).filter(|b| **b == b'\n').count();
-    lines as u32 + 1
+    let pieces = new.iter().take(same).filter(|b| **b == end).count();
+    pieces as u32 + 1
 }
 
 /// Calls `each` with every difference between two definitions, files first.
@@ -115,20 +126,20 @@ fn files<'a>(
             Greater => news.next().into_iter().for_each(|n| each(Difference::FileAdded(n.path))),
             Equal => {
                 let (Some(o), Some(n)) = (olds.next(), news.next()) else { return };
-                if let Some(line) = file_change(&o, &n) {
-                    each(Difference::FileChanged(n.path, line));
+                if let Some(at) = file_change(&o, &n) {
+                    each(Difference::FileChanged(n.path, at));
                 }
             }
         }
     }
 }
 
-fn file_change(old: &File<'_>, new: &File<'_>) -> Option<u32> {
+fn file_change(old: &File<'_>, new: &File<'_>) -> Option<At> {
     if old.bytes != new.bytes {
-        // Of a script the image has the words, and no longer the lines.
-        return Some(if new.kind == FileKind::Script { 0 } else { first_line(old.bytes, new.bytes) });
+        let piece = |end| first_piece(old.bytes, new.bytes, end);
+        return Some(if new.kind == FileKind::Script { At::Word(piece(0)) } else { At::Line(piece(b'\n')) });
     }
-    if old.kind != new.kind || old.mode != new.mode { Some(0) } else { None }
+    if old.kind != new.kind || old.mode != new.mode { Some(At::Nowhere) } else { None }
 }
 
 /// Compares two lists of services by name.
@@ -148,22 +159,24 @@ fn lists<'a, I: Iterator<Item = ServiceId>>(
     }
 }
 
-/// The first file that differs: its path and line.
+/// The file that a difference is about, and where in it.
+fn file_of<'a>(difference: Difference<'a>) -> Option<(&'a CStr, At)> {
+    match difference {
+        Difference::FileChanged(path, at) => Some((path, at)),
+        Difference::FileAdded(path) | Difference::FileRemoved(path) => Some((path, At::Nowhere)),
+        _ => None,
+    }
+}
+
+/// The first file that differs, and where.
 pub(crate) fn first_file<'a>(
     old: &Db<'a>,
     old_id: ServiceId,
     new: &Db<'a>,
     new_id: ServiceId,
-) -> Option<(&'a CStr, u32)> {
+) -> Option<(&'a CStr, At)> {
     let mut first = None;
-    files(old, old_id, new, new_id, &mut |difference| {
-        let found = match difference {
-            Difference::FileChanged(path, line) => (path, line),
-            Difference::FileAdded(path) | Difference::FileRemoved(path) => (path, 0),
-            _ => return,
-        };
-        first = first.or(Some(found));
-    });
+    files(old, old_id, new, new_id, &mut |difference| first = first.or(file_of(difference)));
     first
 }
 
@@ -188,14 +201,8 @@ pub fn needs_restart<'a>(
     }
     let mut reason = None;
     files(old, old_id, new, new_id, &mut |difference| {
-        let (path, line) = match difference {
-            Difference::FileChanged(path, line) => (path, line),
-            Difference::FileAdded(path) | Difference::FileRemoved(path) => (path, 0),
-            _ => return,
-        };
-        if reason.is_none() && is_of_the_process(path) {
-            reason = Some(Reason::File(path, line));
-        }
+        let file = file_of(difference).filter(|(path, _)| is_of_the_process(path));
+        reason = reason.or(file.map(|(path, at)| Reason::File(path, at)));
     });
     let name = |db: &Db<'a>, id: Option<ServiceId>| id.map(|id| db.name(id));
     let piped = name(old, old.consumer(old_id)) != name(new, new.consumer(new_id))

@@ -20,7 +20,7 @@ mod smart;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Difference, Field, differences, first_line, needs_restart};
+pub use compare::{At, Difference, Field, differences, first_piece, needs_restart};
 pub use conversion::{Conversion, RuleError};
 pub use mapping::Mapping;
 pub use plan::{Plan, Reason, Restricted, view};

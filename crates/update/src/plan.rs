@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! What an update does: which services stop, start, change in place, and why.
 
+use crate::compare::At;
 use crate::mapping::Mapping;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -21,8 +22,8 @@ pub enum Reason<'a> {
     BecameBundle,
     /// The conversion file asks for it.
     Asked,
-    /// This file of its definition changed, at this line (from 1; 0 = the file came or went).
-    File(&'a CStr, u32),
+    /// This file of its definition changed, here.
+    File(&'a CStr, At),
     /// Its place in a pipeline changed.
     Pipeline,
     /// It needs this old service, which stops.
@@ -152,11 +153,11 @@ impl<'a> Plan<'a> {
             if self.old.service_hash(old) == self.new.service_hash(new) {
                 continue;
             }
-            let Some((path, line)) = crate::compare::first_file(&self.old, old, &self.new, new) else {
+            let Some((path, at)) = crate::compare::first_file(&self.old, old, &self.new, new) else {
                 continue;
             };
             self.in_place.insert(index);
-            self.because(index, Reason::File(path, line));
+            self.because(index, Reason::File(path, at));
             if self.kept.contains(index) && self.new.flags(new).has(db::Flags::RELOAD_ON_CHANGE) {
                 self.reload.insert(index);
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! The rules on small images, one by one, and their properties on random ones.
 
-use crate::{Conversion, Difference, Field, Plan, Reason, RuleError, differences, first_line, view};
+use crate::{At, Conversion, Difference, Field, Plan, Reason, RuleError, differences, first_piece, view};
 use db::{Db, FileKind, Flags, Kind};
 use db::{NewBundle, NewFile, NewService, encode};
 use engine::Set;
@@ -208,7 +208,7 @@ fn a_changed_script_restarts_by_ours_with_file_and_line() {
     let up = set(&old, &["lan", "web", "x"]);
     let plan = smart(old, new, up.clone(), &Conversion::new(&old)).unwrap();
     assert_eq!(shape(&plan), [words(&["lan", "web"]), words(&["x"]), words(&["lan", "web"])]);
-    assert_eq!(why(&plan, "lan"), Reason::File(c"run", 3));
+    assert_eq!(why(&plan, "lan"), Reason::File(c"run", At::Line(3)));
     let plan = reference(old, new, up, &Conversion::new(&old)).unwrap();
     assert!(plan.stop.is_empty());
     assert_eq!(names(&new, &plan.in_place), ["lan"]);
@@ -293,8 +293,11 @@ fn differences_name_files_lines_and_lists() {
     let mut found = Vec::new();
     differences(&old, old.service(1).unwrap(), &new, new.service(1).unwrap(), |d| found.push(d));
     let dependency = Difference::Removed(Field::Dependencies, b"a");
-    assert_eq!(found, [Difference::FileRemoved(c"finish"), Difference::FileChanged(c"run", 2), dependency]);
-    assert_eq!(first_line(b"a\nb", b"a\nc"), 2);
+    assert_eq!(
+        found,
+        [Difference::FileRemoved(c"finish"), Difference::FileChanged(c"run", At::Line(2)), dependency]
+    );
+    assert_eq!(first_piece(b"a\nb", b"a\nc", b'\n'), 2);
 }
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];

@@ -4,6 +4,12 @@
 use alloc::vec::Vec;
 use text::Digits;
 
+/// Two hexadecimal digits.
+fn hex(byte: u8) -> [u8; 2] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
+}
+
 /// A document under construction.
 pub struct Json {
     out: Vec<u8>,
@@ -41,14 +47,15 @@ impl Json {
         self
     }
 
-    /// A string. Bytes that are no UTF-8 become U+FFFD, so that the document is one.
+    /// A string. A byte that is not of UTF-8 is written as the text `\xHH`, so that the document is valid and two names stay two.
     pub fn string(&mut self, text: &[u8]) -> &mut Self {
         self.separate();
         self.out.push(b'"');
         for chunk in text.utf8_chunks() {
             chunk.valid().bytes().for_each(|byte| self.byte(byte));
-            if !chunk.invalid().is_empty() {
-                self.out.extend_from_slice("\u{fffd}".as_bytes());
+            for byte in chunk.invalid() {
+                self.out.extend_from_slice(b"\\\\x");
+                self.out.extend_from_slice(&hex(*byte));
             }
         }
         self.out.push(b'"');
@@ -56,13 +63,11 @@ impl Json {
     }
 
     fn byte(&mut self, byte: u8) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         match byte {
             b'"' | b'\\' => self.out.extend_from_slice(&[b'\\', byte]),
             0..0x20 => {
-                let hex = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
                 self.out.extend_from_slice(b"\\u00");
-                self.out.extend_from_slice(&hex);
+                self.out.extend_from_slice(&hex(byte));
             }
             _ => self.out.push(byte),
         }

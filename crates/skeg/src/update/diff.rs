@@ -2,16 +2,17 @@
 //! `skeg diff`: what differs between any two of a source tree, an image and the live state.
 
 use super::image::ImageFile;
-use super::reason::name;
+use super::reason::{name, place};
 use crate::applet::Call;
 use crate::manager::{Json, Opened, open, tell_unfinished};
-use crate::words;
+use crate::words::{self, Text};
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{BundleId, Db, Direction, Kind, ServiceId, Target};
 use live::{Access, tree};
 use sys::{CBuf, Errno, Path, fs};
-use text::Line;
-use update::{Difference, Field, differences};
+use text::{Digits, Line};
+use update::{At, Difference, Field, differences};
 
 /// One of the two.
 // Two of them are made in the life of one short command: a box would cost more code than the bytes are worth.
@@ -56,7 +57,10 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     for side in [&a, &b] {
         if let Side::Live(opened) = side {
             tell_unfinished(call, &opened.live, true);
-            hidden = hidden.or(disagreements(&mut out, opened));
+            let found = disagreements(opened, &mut |name, what| {
+                out.tell(b'!', b"service", name, what.bytes(), b"", At::Nowhere);
+            });
+            hidden = hidden.or(found);
         }
     }
     let found = out.found;
@@ -65,8 +69,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         let _ = words::output(&json.finish());
     }
     if let Some(errno) = hidden {
-        let code =
-            call.failed(t!("look at supervisors, to see whether they agree with the record"), b"", errno);
+        let code = cant_look(call, errno);
         return Ok(if found == 0 { code } else { 1 });
     }
     Ok(u8::from(found != 0))
@@ -77,12 +80,12 @@ struct Out {
     json: Option<Json>,
     found: usize,
     /// Of what is told next: from what to what it changed.
-    between: Option<[CBuf<16>; 2]>,
+    between: Option<[Vec<u8>; 2]>,
 }
 
 impl Out {
     /// A difference: its sign, whose it is, what it is about in two words, and which.
-    fn tell(&mut self, sign: u8, kind: &[u8], name: &[u8], what: &[u8], which: &[u8], line: u32) {
+    fn tell(&mut self, sign: u8, kind: &[u8], name: &[u8], what: &[u8], which: &[u8], at: At) {
         self.found += 1;
         let between = self.between.take();
         if let Some(json) = &mut self.json {
@@ -100,10 +103,10 @@ impl Out {
                 json.key(b"which").string(which);
             }
             if let Some([from, to]) = between {
-                json.key(b"from").string(from.as_bytes()).key(b"to").string(to.as_bytes());
+                json.key(b"from").string(&from).key(b"to").string(&to);
             }
-            if line != 0 {
-                json.key(b"line").number(u64::from(line));
+            if let Some((unit, number)) = place(at) {
+                json.key(unit).number(u64::from(number));
             }
             json.close(b'}');
             return;
@@ -120,10 +123,10 @@ impl Out {
             text.put(b" ").put_quoted(which);
         }
         if let Some([from, to]) = between {
-            text.put(b" from ").put(from.as_bytes()).put(b" to ").put(to.as_bytes());
+            text.put(b" from ").put_quoted(&from).put(b" to ").put_quoted(&to);
         }
-        if line != 0 {
-            text.put(b", line ").num(u64::from(line));
+        if let Some((unit, number)) = place(at) {
+            text.put(b", ").put(unit).put(b" ").num(u64::from(number));
         }
         let _ = words::output(text.end());
     }
@@ -138,12 +141,12 @@ fn service_of(db: &Db<'_>, name: &[u8]) -> Option<ServiceId> {
 
 fn services(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
     for id in a.services().filter(|id| service_of(b, a.name(*id)).is_none()) {
-        out.tell(b'-', b"service", a.name(id), b"", b"", 0);
+        out.tell(b'-', b"service", a.name(id), b"", b"", At::Nowhere);
     }
     for new in b.services() {
         let name = b.name(new);
         let Some(old) = service_of(a, name) else {
-            out.tell(b'+', b"service", name, kind(b, new), b"", 0);
+            out.tell(b'+', b"service", name, kind(b, new), b"", At::Nowhere);
             continue;
         };
         if a.service_hash(old) == b.service_hash(new) {
@@ -155,7 +158,7 @@ fn services(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
             one(out, name, difference);
         });
         if out.found == before {
-            out.tell(b'~', b"service", name, b"definition", b"", 0);
+            out.tell(b'~', b"service", name, b"definition", b"", At::Nowhere);
         }
     }
 }
@@ -164,26 +167,34 @@ fn kind(db: &Db<'_>, id: ServiceId) -> &'static [u8] {
     if db.kind(id) == Kind::Longrun { b"longrun" } else { b"oneshot" }
 }
 
-/// From what to what a kind or a timeout changed.
+/// From what to what a kind, a timeout or a word of a script changed.
 fn between(
     old: (&Db<'_>, ServiceId),
     new: (&Db<'_>, ServiceId),
     difference: Difference<'_>,
-) -> Option<[CBuf<16>; 2]> {
-    let towards = match difference {
-        Difference::Kind => None,
-        Difference::Setting(Field::TimeoutUp) => Some(Direction::Up),
-        Difference::Setting(_) => Some(Direction::Down),
-        _ => return None,
-    };
-    Some([old, new].map(|(db, id)| {
-        let mut text = CBuf::new();
-        let _ = match towards {
-            None => text.push(kind(db, id)).map(|_| ()),
-            Some(towards) => text.push_number(u64::from(db.timeout(id, towards))).map(|_| ()),
-        };
-        text
+) -> Option<[Vec<u8>; 2]> {
+    let timeout =
+        |db: &Db<'_>, id, towards| Digits::decimal(u64::from(db.timeout(id, towards))).as_bytes().to_vec();
+    Some([old, new].map(|(db, id)| match difference {
+        Difference::Kind => Some(kind(db, id).to_vec()),
+        Difference::Setting(Field::TimeoutUp) => Some(timeout(db, id, Direction::Up)),
+        Difference::Setting(Field::TimeoutDown) => Some(timeout(db, id, Direction::Down)),
+        Difference::FileChanged(path, At::Word(number)) => Some(word(db, id, path, number)),
+        _ => None,
     }))
+    .and_then(|[from, to]| Some([from?, to?]))
+}
+
+/// A word of a script as it was written, but for its quotes.
+fn word(db: &Db<'_>, id: ServiceId, path: &CStr, number: u32) -> Vec<u8> {
+    let bytes = db.files(id).find(|file| file.path == path).map_or(&b""[..], |file| file.bytes);
+    let mut words = bytes.split_inclusive(|byte| *byte == 0);
+    match words.nth(number as usize - 1) {
+        None => b"(end)".to_vec(),
+        // Words of a block have a space before them; an empty one ends it.
+        Some(b"\0") => b"}".to_vec(),
+        Some(word) => word.strip_suffix(b"\0").unwrap_or(word).trim_ascii_start().to_vec(),
+    }
 }
 
 const fn field(field: Field) -> &'static [u8] {
@@ -206,37 +217,37 @@ fn one(out: &mut Out, name: &[u8], difference: Difference<'_>) {
             let _ = what.push(piece);
         });
     };
-    let (which, line): (&[u8], u32) = match difference {
-        Difference::FileChanged(path, line) => {
+    let (which, at): (&[u8], At) = match difference {
+        Difference::FileChanged(path, at) => {
             words(&[b"changed file"]);
-            (path.to_bytes(), line)
+            (path.to_bytes(), at)
         }
         Difference::FileAdded(path) => {
             words(&[b"added file"]);
-            (path.to_bytes(), 0)
+            (path.to_bytes(), At::Nowhere)
         }
         Difference::FileRemoved(path) => {
             words(&[b"removed file"]);
-            (path.to_bytes(), 0)
+            (path.to_bytes(), At::Nowhere)
         }
         Difference::Added(list, other) => {
             words(&[b"added ", field(list)]);
-            (other, 0)
+            (other, At::Nowhere)
         }
         Difference::Removed(list, other) => {
             words(&[b"removed ", field(list)]);
-            (other, 0)
+            (other, At::Nowhere)
         }
         Difference::Setting(setting) => {
             words(&[b"changed ", field(setting)]);
-            (b"", 0)
+            (b"", At::Nowhere)
         }
         Difference::Kind => {
             words(&[b"changed kind"]);
-            (b"", 0)
+            (b"", At::Nowhere)
         }
     };
-    out.tell(b'~', b"service", name, what.as_bytes(), which, line);
+    out.tell(b'~', b"service", name, what.as_bytes(), which, at);
 }
 
 fn bundles(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
@@ -245,18 +256,18 @@ fn bundles(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
         _ => None,
     };
     for id in a.bundles().filter(|id| find(b, a.bundle_name(*id)).is_none()) {
-        out.tell(b'-', b"bundle", a.bundle_name(id), b"", b"", 0);
+        out.tell(b'-', b"bundle", a.bundle_name(id), b"", b"", At::Nowhere);
     }
     for new in b.bundles() {
         let name = b.bundle_name(new);
         let Some(old) = find(a, name) else {
-            out.tell(b'+', b"bundle", name, b"", b"", 0);
+            out.tell(b'+', b"bundle", name, b"", b"", At::Nowhere);
             continue;
         };
         contents(out, name, (a, old), (b, new), b"removed");
         contents(out, name, (b, new), (a, old), b"added");
         if a.bundle_flags(old) != b.bundle_flags(new) {
-            out.tell(b'~', b"bundle", name, b"changed flags", b"", 0);
+            out.tell(b'~', b"bundle", name, b"changed flags", b"", At::Nowhere);
         }
     }
 }
@@ -266,13 +277,19 @@ fn contents(out: &mut Out, bundle: &[u8], one: (&Db<'_>, BundleId), other: (&Db<
     for id in one.0.bundle_contents(one.1) {
         let member = one.0.name(id);
         if !other.0.bundle_contents(other.1).any(|o| other.0.name(o) == member) {
-            out.tell(b'~', b"bundle", bundle, what, member, 0);
+            out.tell(b'~', b"bundle", bundle, what, member, At::Nowhere);
         }
     }
 }
 
-/// Where the record of a live directory and its supervisors disagree; what was in the way where one can't be looked at.
-fn disagreements(out: &mut Out, opened: &Opened) -> Option<Errno> {
+/// Says why supervisors were not looked at.
+pub fn cant_look(call: &Call, errno: Errno) -> u8 {
+    call.failed(t!("look at supervisors, to see whether they agree with the record"), b"", errno)
+}
+
+/// Calls `each` with the names of services whose record disagrees with their supervisor, and how; says what was in the way where
+/// one can't be looked at.
+pub fn disagreements(opened: &Opened, each: &mut dyn FnMut(&'static [u8], Text)) -> Option<Errno> {
     let db = opened.image.db();
     let mut hidden = None;
     let scanned = opened.live.scandir().is_ok_and(|scandir| tree::is_scanned(scandir.dir()) != Ok(false));
@@ -291,25 +308,18 @@ fn disagreements(out: &mut Out, opened: &Opened) -> Option<Errno> {
             }
             other => other.ok().flatten(),
         };
-        let what: &[u8] = match (recorded, status.map(|s| s.wanted_up)) {
+        let what = match (recorded, status.map(|s| s.wanted_up)) {
             (true, Some(true)) | (false, Some(false)) | (false, None) => continue,
-            (true, Some(false)) => b"recorded up, but its supervisor wants it down",
-            (false, Some(true)) => b"recorded down, but its supervisor wants it up",
-            (true, None) if !scanned => b"recorded up, but no s6-svscan runs on its scan directory",
-            (true, None) => b"recorded up, but not supervised",
+            (true, Some(false)) => t!("recorded up, but its supervisor wants it down"),
+            (false, Some(true)) => t!("recorded down, but its supervisor wants it up"),
+            (true, None) if !scanned => t!("recorded up, but no s6-svscan runs on its scan directory"),
+            (true, None) => t!("recorded up, but not supervised"),
         };
-        out.tell(b'!', b"service", name(db, service), what, b"", 0);
+        each(name(db, service), what);
     }
     for service in db.longruns()..db.len() {
         if opened.live.states().get(service).settled().uncertain {
-            out.tell(
-                b'!',
-                b"service",
-                name(db, service as u16),
-                b"uncertain: its script was cut short",
-                b"",
-                0,
-            );
+            each(name(db, service as u16), t!("uncertain: its script was cut short"));
         }
     }
     hidden

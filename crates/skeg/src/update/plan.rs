@@ -2,13 +2,14 @@
 //! `skeg plan` shows what an update would do and why; `skeg apply` does it, and exactly that.
 
 use super::conversion;
+use super::diff::{cant_look, disagreements};
 use super::image::{ImageFile, absolute, defines, output};
 use super::rc_update::perform;
 use super::reason;
 use crate::applet::{Call, SYSTEM, USAGE};
 use crate::compile::Place;
 use crate::manager::{Opened, open};
-use crate::words;
+use crate::words::{self, Text};
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use engine::Set;
@@ -43,8 +44,22 @@ pub fn plan(call: &Call) -> Result<u8, u8> {
     if unfinished {
         call.say(t!("an unfinished command comes first, and may change this plan: see 'skeg recover'"), b"");
     }
-    if call.has(b'j') { words::output(&reason::json(&plan, unfinished)) } else { reason::print(&plan) }
-        .map(|()| 0)
+    let apart = apart(call, &opened);
+    if call.has(b'j') {
+        words::output(&reason::json(&plan, unfinished, &apart))
+    } else {
+        reason::print(&plan, &apart)
+    }
+    .map(|()| 0)
+}
+
+/// Services whose record disagrees with their supervisor, and how: a plan goes by the record.
+fn apart(call: &Call, opened: &Opened) -> Vec<(&'static [u8], Text)> {
+    let mut found = Vec::new();
+    if let Some(errno) = disagreements(opened, &mut |name, how| found.push((name, how))) {
+        cant_look(call, errno);
+    }
+    found
 }
 
 /// The plan for this image by the smart rules. Else the exit code, after a message.
@@ -118,7 +133,7 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
         scripts: DEFAULT_SCRIPTS,
     };
     if call.has(b'j') {
-        words::output(&reason::json(&plan, false))?;
+        words::output(&reason::json(&plan, false, &apart(call, &opened)))?;
     }
     Ok(perform(call, opened, &plan, &request))
 }

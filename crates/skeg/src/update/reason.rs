@@ -2,11 +2,11 @@
 //! A plan in words and in JSON: each step with its reason.
 
 use crate::manager::Json;
-use crate::words;
+use crate::words::{self, Text};
 use alloc::vec::Vec;
 use db::Db;
 use text::Line;
-use update::{Plan, Reason, view};
+use update::{At, Plan, Reason, view};
 
 /// A service's name by its index.
 pub fn name<'a>(db: &Db<'a>, service: u16) -> &'a [u8] {
@@ -16,10 +16,19 @@ pub fn name<'a>(db: &Db<'a>, service: u16) -> &'a [u8] {
 type Words = Line;
 
 /// What of a service's definition changed.
-fn change(line: &mut Words, path: &[u8], at: u32) {
+fn change(line: &mut Words, path: &[u8], at: At) {
     line.put(path).put(if path == b"run" { b" file changed".as_slice() } else { b" changed" });
-    if at != 0 {
-        line.put(b", line ").num(u64::from(at));
+    if let Some((unit, number)) = place(at) {
+        line.put(b", ").put(unit).put(b" ").num(u64::from(number));
+    }
+}
+
+/// A place in a file, in words.
+pub fn place(at: At) -> Option<(&'static [u8], u32)> {
+    match at {
+        At::Nowhere => None,
+        At::Line(number) => Some((b"line", number)),
+        At::Word(number) => Some((b"word", number)),
     }
 }
 
@@ -75,8 +84,13 @@ fn comes_back<'a>(plan: &Plan<'a>, old: u16) -> Option<&'a [u8]> {
     plan.mapping.targets(old).iter().find(|new| plan.start.contains(**new)).map(|new| name(&plan.new, *new))
 }
 
-/// Prints a plan, a line a step, in the order in which the steps are taken.
-pub fn print(plan: &Plan<'_>) -> Result<(), u8> {
+/// Prints where the record and supervisors disagree, then a plan, a line a step, in the order in which the steps are taken.
+pub fn print(plan: &Plan<'_>, apart: &[(&[u8], Text)]) -> Result<(), u8> {
+    for (name, how) in apart {
+        let mut line = Words::new();
+        line.put(b"!").put_quoted(name).put(b": ").put(how.bytes());
+        words::output(line.end())?;
+    }
     let (mut printed, mut any) = (Ok(()), false);
     let mut say = |line: &mut Words| {
         any = true;
@@ -130,9 +144,13 @@ fn renames<'a>(plan: &Plan<'a>, mut each: impl FnMut(&'a [u8], &'a [u8])) {
 }
 
 /// A plan as one JSON object.
-pub fn json(plan: &Plan<'_>, unfinished: bool) -> Vec<u8> {
+pub fn json(plan: &Plan<'_>, unfinished: bool, apart: &[(&[u8], Text)]) -> Vec<u8> {
     let mut json = Json::new();
-    json.open(b'{').key(b"unfinished").boolean(unfinished).key(b"steps").open(b'[');
+    json.open(b'{').key(b"unfinished").boolean(unfinished).key(b"disagreements").open(b'[');
+    for (name, how) in apart {
+        json.open(b'{').key(b"service").string(name).key(b"what").string(how.bytes()).close(b'}');
+    }
+    json.close(b']').key(b"steps").open(b'[');
     view(plan, &mut |start, service| {
         let (db, why) = if start { (&plan.new, &plan.why) } else { (&plan.old, &plan.why_stop) };
         let action: &[u8] = match (start, comes_back(plan, service)) {
@@ -160,7 +178,10 @@ fn one(json: &mut Json, plan: &Plan<'_>, action: &[u8], name: &[u8], reason: Opt
     json.open(b'{').key(b"action").string(action).key(b"service").string(name);
     json.key(b"reason").string(line.as_bytes());
     if let Some(Reason::File(path, at)) = reason {
-        json.key(b"file").string(path.to_bytes()).key(b"line").number(u64::from(at));
+        json.key(b"file").string(path.to_bytes());
+        if let Some((unit, number)) = place(at) {
+            json.key(unit).number(u64::from(number));
+        }
     }
     json.close(b'}');
 }
