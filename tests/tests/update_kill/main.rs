@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 //! Every process of an update is killed right before its n-th system call, for every n; then comes recovery; then a judge that
-//! knows nothing of skeg's own code. Every pair of kills, too, of three small updates. `cargo xtask kill-all` tells the counts.
+//! knows nothing of skeg's own code. Every pair of kills, too, of four small updates. `cargo xtask kill-all` tells the counts.
 
 mod pairs;
 mod resident;

@@ -488,8 +488,8 @@ pub fn fifty() -> Scenario {
     scenario("fifty services", a.clone(), b, [&all(&a), &after, &kept])
 }
 
-/// The three small ones in which every pair of kills is tried.
-pub fn small() -> [Scenario; 3] {
+/// The small ones in which every pair of kills is tried.
+pub fn small() -> [Scenario; 4] {
     [
         scenario(
             "small: one service restarted",
@@ -511,6 +511,13 @@ pub fn small() -> [Scenario; 3] {
             vec![longrun("b", &[], "1")],
             ["a", "", ""],
         ),
+        scenario(
+            "small: one restarted, and what needs it",
+            vec![longrun("a", &[], "1"), oneshot("b", &["a"], "1")],
+            vec![longrun("a", &[], "2"), oneshot("b", &["a"], "1")],
+            ["a b", "a b", ""],
+        )
+        .converting("a restart\n"),
     ]
 }
 

@@ -2,7 +2,7 @@
 //! A live tree of a scenario, and the judge, which knows nothing of skeg's own code: lstat, /proc, the documented layout, and
 //! Debian's `s6-svstat`.
 
-use crate::scenario::{Def, Scenario, longruns};
+use crate::scenario::{Def, Ends, Scenario, longruns};
 use harness::process::{self, Done, run};
 use harness::status::Status;
 use harness::tree::Scanner;
@@ -387,10 +387,35 @@ impl<'a> World<'a> {
             }
         }
         self.asked.set(true);
+        self.judge_record(tree, up)?;
         let listed = self.scratch.run(&Suite::skeg(), "s6-rc", &["-l", &self.text("live"), "-a", "list"]);
         let listed: BTreeSet<String> = listed.out.lines().map(str::to_owned).collect();
         let listed = listed.into_iter().filter(|n| !n.starts_with("s6rc-")).collect();
         same("the states say", &listed, &up.iter().cloned().collect())
+    }
+
+    /// The state file, read by the documented layout: a byte a service, longruns first, each kind in the order of the names;
+    /// then a bit a service, which says that it is owed where it is not up.
+    fn judge_record(&self, tree: &[Def], up: &[String]) -> Result<(), String> {
+        let file = std::fs::read(self.at("live/state")).map_err(|e| format!("state: {e}"))?;
+        let oneshots = tree.iter().filter(|d| d.kind == "oneshot").map(|d| d.name.clone());
+        let services: Vec<String> =
+            longruns(tree).into_iter().chain(oneshots.collect::<BTreeSet<_>>()).collect();
+        let count = file.get(8..12).map_or(0, |n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]) as usize);
+        let (bytes, owed) = file.get(64..).and_then(|rest| rest.split_at_checked(count)).unwrap_or_default();
+        if count != services.len() || bytes.len() != count {
+            return Err(format!("the state file is about {count} services, not about {services:?}"));
+        }
+        for (at, (name, byte)) in services.iter().zip(bytes).enumerate() {
+            let is_owed = *byte != 1 && owed.get(at / 8).is_none_or(|bits| bits >> (at % 8) & 1 != 0);
+            let should = u8::from(up.contains(name));
+            let is_right = *byte == should || name.starts_with("s6rc-") && *byte < 2;
+            let may_be_owed = should == 0 && self.scenario.ends != Ends::Well;
+            if !is_right || is_owed && !may_be_owed {
+                return Err(format!("the state file says {byte} of {name}, owed: {is_owed}"));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a service may have another process than before, or none: one that keeps its own is known by that, one that was
