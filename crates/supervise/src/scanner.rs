@@ -178,6 +178,8 @@ impl Scanner {
         mask: Set,
         open_files: Option<Rlimit>,
     ) -> Result<Self, Errno> {
+        // Looked for here, and not by each supervisor anew.
+        sys::spawn::inherited_end();
         let signals = sys::signal::signalfd(SIGNALS)?;
         sys::signal::set_disposition(number::PIPE, Disposition::Ignore)?;
         if sys::process::pid() != 1 {
@@ -468,7 +470,12 @@ impl Scanner {
 /// Raises the limit of open descriptors to what a full table needs, as far as it goes; the old one.
 fn raise_limit(capacity: u16) -> Option<Rlimit> {
     let old = sys::process::limit(Resource::Nofile);
-    let wanted = u64::from(capacity) * (KINDS as u64 + 1) + OWN_FDS;
+    // What the supervisor keeps stands above all that was inherited.
+    let below = match sys::spawn::inherited_end() {
+        i32::MAX => OWN_FDS,
+        end => OWN_FDS.max(end as u64),
+    };
+    let wanted = u64::from(capacity) * (KINDS as u64 + 1) + below;
     let soft = old.current.unwrap_or(u64::MAX);
     let hard = old.maximum.unwrap_or(u64::MAX);
     if hard < wanted {

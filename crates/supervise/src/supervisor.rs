@@ -369,7 +369,7 @@ impl Supervisor {
             }
         }
         for (kind, fd) in (kind..).zip(fds) {
-            let fd = sys::fs::dup(&fd, sys::spawn::HIGH).unwrap_or(fd);
+            let fd = sys::fs::dup(&fd, sys::spawn::inherited_end()).unwrap_or(fd);
             let _ = self.fds.put(keep::place(index, kind), fd);
         }
     }

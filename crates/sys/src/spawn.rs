@@ -2,8 +2,9 @@
 //! Starting programs: exec, and a fork that never copies the parent's memory.
 //!
 //! [`spawn`] is clone(2) with `CLONE_VM | CLONE_VFORK`: the child borrows the parent's memory until its exec,
-//! while the parent waits. It borrows the table of descriptors, too (`CLONE_FILES`), and takes of it only the lowest ones: a
-//! copy of thousands, which each new process would carry along for as long as it lives, is never made. With [`Spawn::record_pid`] the kernel itself stores the child's id (which may lie in shared
+//! while the parent waits. It borrows the table of descriptors, too (`CLONE_FILES`), and takes of it only the
+//! lowest ones, up to the last that is inherited: a copy of thousands, which each new process would carry along for as long as it lives,
+//! is never made. With [`Spawn::record_pid`] the kernel itself stores the child's id (which may lie in shared
 //! memory) before the child runs: whoever kills the parent at any moment still finds it there.
 #![allow(unsafe_code)]
 
@@ -14,6 +15,7 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::AtomicI32;
+use core::sync::atomic::Ordering::Relaxed;
 use rustix::process::{Resource, Rlimit};
 
 /// An argument or a variable, as execve takes it: a C string or the null at the end.
@@ -110,10 +112,47 @@ pub struct Spawn<'a> {
 /// Descriptors that a spawn sets, at the most.
 pub const MAX_FDS: usize = 8;
 
-/// Descriptors that a process keeps for long should have this number or a higher one, so that those which a new process
-/// is given stand low and its table stays small: the kernel keeps this many in place, and allocates a table for more.
-/// What this process was started with and is not close-on-exec goes on to its children if it stands below.
-pub const HIGH: i32 = 64;
+/// The kernel keeps a table of so many descriptors in place, and allocates one for more: where this process was started
+/// with none above, what a new process is given stands below.
+const LOW: i32 = 64;
+
+/// What [`inherited_end`] has found; 0 = it has not looked yet.
+static INHERITED_END: AtomicI32 = AtomicI32::new(0);
+
+/// One more than the highest descriptor that goes on to new processes, as this process was started with it and it is not
+/// close-on-exec; at least 64. Descriptors that a process keeps for long should have this number or a higher one, so that a new
+/// process's table stays small. Looked for once, in /proc; where that is not mounted it is the highest number that there is.
+pub fn inherited_end() -> i32 {
+    match INHERITED_END.load(Relaxed) {
+        0 => {
+            let Ok(end) = look_for_inherited() else { return i32::MAX };
+            INHERITED_END.store(end, Relaxed);
+            end
+        }
+        end => end,
+    }
+}
+
+fn look_for_inherited() -> Result<i32> {
+    let dir = crate::fs::open_dir(crate::CWD, c"/proc/self/fd")?;
+    let mut end = LOW;
+    crate::fs::for_each_entry(&dir, |name, _, _| -> Result<()> {
+        let digits = name.to_bytes().iter();
+        let number = digits.fold(0i32, |n, digit| n.wrapping_mul(10).wrapping_add(i32::from(digit - b'0')));
+        if number >= end && is_inherited(number) {
+            end = number + 1;
+        }
+        Ok(())
+    })?;
+    Ok(end)
+}
+
+/// Whether an exec keeps this descriptor.
+fn is_inherited(number: i32) -> bool {
+    // SAFETY: only asked for its flags; where it is not open the kernel says so.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_getfd(fd).is_ok_and(|flags| !flags.contains(rustix::io::FdFlags::CLOEXEC))
+}
 
 /// Bytes of the child's stack until its exec: its frames are shallow; a debug build needs about 4 KiB.
 const STACK: usize = 16 * 1024;
@@ -125,6 +164,8 @@ struct Child<'a> {
     what: &'a Spawn<'a>,
     /// The descriptors of `what`, by their numbers or those of copies that stand low.
     from: [i32; MAX_FDS],
+    /// Where those end that it has of this process.
+    end: i32,
     lock: Option<i32>,
     failed: Errno,
     has_failed: bool,
@@ -157,11 +198,12 @@ fn start(what: &Spawn<'_>, lock: Option<i32>) -> Result<u32> {
         return Err(Errno::TOOBIG);
     }
     let mut stack = MaybeUninit::<Stack>::uninit();
-    let mut child = Child { what, from: [-1; MAX_FDS], lock, failed: Errno::INVAL, has_failed: false };
+    let end = inherited_end();
+    let mut child = Child { what, from: [-1; MAX_FDS], end, lock, failed: Errno::INVAL, has_failed: false };
     let mut copies = heapless::Vec::<OwnedFd, MAX_FDS>::new();
     for ((fd, _), place) in what.fds.iter().zip(&mut child.from) {
         *place = fd.as_raw_fd();
-        if *place >= HIGH
+        if *place >= child.end
             && let Ok(copy) = crate::fs::dup(fd, 3)
         {
             *place = copy.as_raw_fd();
@@ -222,14 +264,14 @@ unsafe extern "C" fn in_child(argument: *mut c_void) -> ! {
 
 /// Session, directory, descriptors, limits, signals of the child.
 fn prepare(child: &Child<'_>) -> Result<()> {
-    let Child { what, from, lock, .. } = child;
+    let Child { what, from, end, lock, .. } = child;
     if what.session {
         crate::process::setsid()?;
     }
     if let Some(directory) = what.directory {
         crate::fs::fchdir(directory)?;
     }
-    own_table(from.iter().fold(HIGH, |end, number| end.max(*number + 1)))?;
+    own_table(from.iter().fold(*end, |end, number| end.max(*number + 1)))?;
     // First all out of the way, above each target (most are), then each to its place: no order of targets can hurt.
     let above = what.fds.iter().map(|(_, to)| to + 1).max().unwrap_or(0).max(3);
     let mut moved = [-1i32; MAX_FDS];
