@@ -82,7 +82,7 @@ const TABLE: &[Row] = &[
     // s6-rc-init
     row("s6-rc-init -l @/live2 @/scan", 111, Code),
     row("s6-rc-init -c @/conv -l @/live2 @/scan", 4, Code),
-    ours("s6-rc-init -c @/src -l @/live2 @/scan", 111, Code),
+    row("s6-rc-init -c @/src -l @/live2 @/scan", 4, Code),
     ours("s6-rc-init -c @/db-cut -l @/live2 @/scan", 4, Code),
     row("s6-rc-init -c @/db -l @/live2 @/nowhere", 111, Code),
     row("s6-rc-init -c @/db -l @/live2 @/conv", 111, Code),

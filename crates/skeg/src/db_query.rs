@@ -5,7 +5,7 @@
 //! believed, and before something is said not to be there, the checksums of the whole image are looked at.
 
 use crate::applet::{Applet, Call};
-use crate::update::{kind, map_image};
+use crate::update::map_image;
 use crate::{fault_words, words};
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -20,7 +20,6 @@ pub static APPLETS: &[Applet] = &[Applet {
     main,
 }];
 
-/// No such name.
 /// The image is not valid.
 const INVALID: u8 = 4;
 /// A name of the wrong type.
@@ -91,11 +90,6 @@ fn parse(call: &Call) -> Result<Query, u8> {
 
 /// The bytes of the image at a path, mapped for as long as the process lives.
 pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
-    if sys::fs::stat(sys::CWD, path).is_ok_and(|stat| kind(&stat) == sys::fs::FileType::Directory) {
-        let what =
-            t!("% is a directory: a database that s6-rc compiled? skeg compiles the source into one file");
-        return Err(call.fail(INVALID, what, path.to_bytes()));
-    }
     Ok(map_image(call, path)?.1)
 }
 

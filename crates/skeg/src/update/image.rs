@@ -53,9 +53,7 @@ impl ImageFile {
     fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {
         let db = Db::check(bytes).map_err(|e| {
             let code = corrupt(call, "invalid image %: ", path, e);
-            // What is no image at all the reference can't lock for an update; its init finds an invalid database.
-            let locks = matches!(call.name, b"s6-rc-update" | b"s6-rc-format-upgrade");
-            if e == db::Corrupt::Magic && locks { SYSTEM } else { code }
+            if e == db::Corrupt::Magic { no_image(call) } else { code }
         })?;
         Ok(Self { db, bytes, stays, compiled: false })
     }
@@ -96,9 +94,20 @@ pub fn defines(db: &Db<'_>) -> bool {
     db.services().any(|id| !db.flags(id).has(db::Flags::INTERNAL))
 }
 
+/// The exit code where something is no image at all: the reference can't lock it for an update; its init finds an invalid
+/// database.
+fn no_image(call: &Call) -> u8 {
+    if matches!(call.name, b"s6-rc-update" | b"s6-rc-format-upgrade") { SYSTEM } else { INVALID }
+}
+
 /// Maps the image file at a path, for as long as the process lives; an empty one is an image that is cut short.
 #[inline(never)]
 pub fn map_image(call: &Call, path: &CStr) -> Result<(OwnedFd, &'static [u8]), u8> {
+    if fs::stat(sys::CWD, path).is_ok_and(|stat| kind(&stat) == FileType::Directory) {
+        let what =
+            t!("% is a directory: a database that s6-rc compiled? skeg compiles the source into one file");
+        return Err(call.fail(no_image(call), what, path.to_bytes()));
+    }
     let (file, size) = open_regular(call, t!("open the image %"), path)?;
     if size == 0 {
         return Ok((file, b""));
