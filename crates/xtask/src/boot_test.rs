@@ -2,6 +2,7 @@
 //! `cargo xtask boot-test`: what a boot must do, on each architecture, in QEMU.
 
 mod installed;
+mod limits;
 mod stop;
 
 use crate::arch::{self, Arch};
@@ -49,6 +50,7 @@ static TESTS: &[Test] = &[
         code: no_path,
         everywhere: false,
     },
+    everywhere("a cgroup limits its service, and its stop empties it", Root::Small, limits::cgroup),
     Test { name: "all that can be killed is", root: Root::Router, code: stop::killed, everywhere: false },
     once("Ctrl-Alt-Del stops the services and starts again", stop::ctrl_alt_del),
     once("SIGPWR powers off", stop::power_signal),

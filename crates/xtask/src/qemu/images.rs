@@ -120,7 +120,7 @@ pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
         Root::Router => command.arg("--definitions").arg(root().join("qemu/router/source")),
         Root::NoImage => &mut command,
         Root::Small | Root::Signed => {
-            command.arg("--image").arg(super::define(&folder, "own", super::Way::Good)?)
+            command.arg("--image").arg(super::define(&folder, "own", super::Way::Limits)?)
         }
     };
     if tests {

@@ -16,7 +16,34 @@ pub enum Way {
     Hangs,
     /// One of its services runs `/data/hold`.
     Holds,
+    /// It comes up; beside it is `limited`, a service with a cgroup, for whoever starts it.
+    Limits,
 }
+
+/// What a service with a cgroup says of itself, in `/run/limited`, before it is ready: its group and the files of that; how
+/// far it comes beyond its limits; and a process that leaves its session and heeds no polite signal.
+const LIMITED: &str = r#"#!/bin/sh
+mkdir -p /run/limited
+cd /run/limited
+echo start >> starts
+cat /proc/self/cgroup > group
+group=/sys/fs/cgroup$(grep ^0:: group | cut -d: -f3)
+grep . $group/pids.max $group/memory.max $group/memory.high $group/cpu.weight $group/cpu.max $group/cgroup.max.depth > files
+(for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 100000 & echo $!; done) > forks 2> refused
+while read pid; do kill $pid; done < forks
+until read n < $group/pids.current && test $n = 1; do sleep 0.1; done
+dd if=/dev/zero of=/dev/null bs=64M count=1 2> /dev/null
+echo $? > killed
+cat $group/memory.events $group/pids.events > events
+busybox setsid sh -c 'trap "" TERM HUP INT; echo $$ > stray.new; mv stray.new stray; while :; do sleep 100000; done' &
+until test -e stray; do sleep 0.1; done
+echo >&3
+exec sleep 100000
+"#;
+
+/// Its limits.
+const LIMITS: &str =
+    "pids.max 12\nmemory.max 24M\nmemory.high max\ncpu.weight 50\ncpu.max 90000 100000\ncgroup.max.depth 2\n";
 
 /// Compiles a small image; its path. `label` is what its services say.
 pub fn define(folder: &Path, label: &str, way: Way) -> Outcome<PathBuf> {
@@ -41,6 +68,16 @@ pub fn define(folder: &Path, label: &str, way: Way) -> Outcome<PathBuf> {
     put("default/contents.d/shell", "")?;
     match way {
         Way::Good => {}
+        Way::Limits => {
+            put("cgroups/type", "oneshot\n")?;
+            put("cgroups/up", "/bin/mount -t cgroup2 cgroup2 /sys/fs/cgroup\n")?;
+            put("cgroups/down", "/bin/umount -l /sys/fs/cgroup\n")?;
+            put("limited/type", "longrun\n")?;
+            put("limited/dependencies.d/cgroups", "")?;
+            put("limited/run", LIMITED)?;
+            put("limited/notification-fd", "3\n")?;
+            put("limited/cgroup", LIMITS)?;
+        }
         Way::Holds => oneshot("hold", "/bin/sh /data/hold", &["say"])?,
         Way::Fails => oneshot("broken", "/bin/false", &["say"])?,
         Way::Hangs => {
