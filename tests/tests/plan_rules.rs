@@ -19,6 +19,11 @@ const OTHER: &str = "#!/bin/sh\nexec sleep 2000\n";
 impl World {
     /// Both trees have these longruns with their dependencies; then the change is made to `b`.
     fn new(longruns: &[(&str, &[&str])], up: &[&str], change: impl FnOnce(&Scratch)) -> Self {
+        Self::on(&Suite::skeg(), longruns, up, change)
+    }
+
+    /// The same on this scanner's tree.
+    fn on(tree: &Suite, longruns: &[(&str, &[&str])], up: &[&str], change: impl FnOnce(&Scratch)) -> Self {
         let (scratch, skeg) = (Scratch::new(), Suite::skeg());
         for tree in ["a", "b"] {
             for (name, needs) in longruns {
@@ -28,7 +33,7 @@ impl World {
         change(&scratch);
         scratch.run(&skeg, "s6-rc-compile", &["a.img", "a"]).expect(0);
         scratch.run(&skeg, "s6-rc-compile", &["b.img", "b"]).expect(0);
-        let scanner = Scanner::start(&scratch, &skeg);
+        let scanner = Scanner::start(&scratch, tree);
         let world = Self { scratch, scanner };
         let image = world.scratch.text("a.img");
         world.skeg("s6-rc-init", &["-c", &image, &world.scratch.text("scan")]).expect(0);
@@ -181,22 +186,40 @@ fn what_the_process_was_not_started_from_waits_for_the_next_start() {
     }
 }
 
+/// By both kinds of update, and under both supervisors, of which Debian's does not know `reload-signal`: the manager does.
 #[test]
 fn with_reload_on_change_it_is_there_at_once_and_the_service_is_told() {
-    let run = "#!/bin/sh\ntrap 'cat data/table >>../../log' HUP\necho up >>../../log\nwhile :; do sleep 0.01; done\n";
-    let world = World::new(&CHAIN, &ALL, |scratch| {
-        for (tree, table) in [("a", "1\n"), ("b", "2\n")] {
-            scratch.file(format!("{tree}/web/run"), run);
-            scratch.file(format!("{tree}/web/data/table"), table);
-            scratch.file(format!("{tree}/web/reload-on-change"), "");
-        }
-    });
-    must("the trap is set", || world.scratch.read("log") == "up\n");
-    assert_eq!(world.plan(&["b"]), "in place web: its data/table changed, line 1; at once, with a reload\n");
-    assert_eq!(world.json("plan", &["b"])["steps"][0]["action"], "reload");
-    assert!(world.apply(&["b"], &ALL).is_empty());
-    must("the service has read the new table", || world.scratch.read("log") == "up\n2\n");
-    assert_eq!(world.scratch.read("scan/web/data/table"), "2\n");
+    let trees = [Some(Suite::skeg()), Suite::debian()];
+    for (tree, signal) in trees.iter().flatten().flat_map(|tree| [(tree, "HUP"), (tree, "USR1")]) {
+        let run = format!(
+            "#!/bin/sh\ntrap 'cat data/table >>../../log' {signal}\necho up >>../../log\nwhile :; do sleep 0.01; done\n"
+        );
+        let world = World::on(tree, &CHAIN, &ALL, |scratch| {
+            CHAIN.iter().for_each(|(name, needs)| longrun(scratch, &format!("c/{name}"), needs));
+            for (tree, table) in [("a", "1\n"), ("b", "2\n"), ("c", "3\n")] {
+                scratch.file(format!("{tree}/web/run"), &run);
+                scratch.file(format!("{tree}/web/data/table"), table);
+                scratch.file(format!("{tree}/web/reload-on-change"), "");
+                if signal != "HUP" {
+                    scratch.file(format!("{tree}/web/reload-signal"), format!("{signal}\n"));
+                }
+            }
+        });
+        must("the trap is set", || world.scratch.read("log") == "up\n");
+        let plan = "in place web: its data/table changed, line 1; at once, with a reload\n";
+        assert_eq!(world.plan(&["b"]), plan);
+        assert_eq!(world.json("plan", &["b"])["steps"][0]["action"], "reload");
+        assert!(world.apply(&["b"], &ALL).is_empty());
+        must("the service has read the new table", || world.scratch.read("log") == "up\n2\n");
+        assert_eq!(world.scratch.read("scan/web/data/table"), "2\n");
+
+        let pid = world.pid("web");
+        world.scratch.run(&Suite::skeg(), "s6-rc-compile", &["c.img", "c"]).expect(0);
+        world.skeg("s6-rc-update", &[&world.scratch.text("c.img")]).expect(0);
+        must("it has read the newest table", || world.scratch.read("log") == "up\n2\n3\n");
+        assert_eq!(world.scratch.read("scan/web/data/table"), "3\n");
+        assert_eq!(world.pid("web"), pid, "no other process");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ grep . $group/pids.max $group/memory.max $group/memory.high $group/cpu.weight $g
 (for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 100000 & echo $!; done) > forks 2> refused
 while read pid; do kill $pid; done < forks
 until read n < $group/pids.current && test $n = 1; do sleep 0.1; done
-dd if=/dev/zero of=/dev/null bs=64M count=1 2> /dev/null
+(text=0123456789abcdef; while :; do text=$text$text; done) 2> /dev/null
 echo $? > killed
 cat $group/memory.events $group/pids.events > events
 busybox setsid sh -c 'trap "" TERM HUP INT; echo $$ > stray.new; mv stray.new stray; while :; do sleep 100000; done' &
