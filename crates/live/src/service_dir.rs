@@ -60,10 +60,17 @@ fn is_top(file: &File<'_>) -> bool {
     !file.path.to_bytes().contains(&b'/')
 }
 
-/// Whether it is live state, which lies beside the versions: the instances of an instanced service.
+/// Where the instances of an instanced service are: live state, which lies beside the versions, since the programs that
+/// make instances go to `instance` and look around from there. A version has an empty `instance` as a sign.
+const INSTANCES: [&CStr; 2] = [c"instance", c"instances"];
+/// What instances are copied from: a directory beside those, for the same reason. It is the version's until it is put in force.
+const TEMPLATE: &CStr = c"template";
+/// The one before, for a moment.
+const OLD_TEMPLATE: &CStr = c"template.old";
+
+/// Whether it is one of those.
 fn is_live(file: &File<'_>) -> bool {
-    let path = file.path.to_bytes();
-    path == b"instances" || path.starts_with(b"instances/")
+    INSTANCES.contains(&file.path)
 }
 
 /// Whether two definitions write the same files.
@@ -115,15 +122,16 @@ pub fn create<'a>(
     let mut path = id.path(&[b"current"])?;
     made(fs::symlink(&version, sv, &path))?;
     let base = id.name().len() + 1;
-    for file in files {
+    for file in files.filter(is_top) {
+        path.truncate(base);
+        path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
         if is_live(&file) {
-            path = id.path(&[file.path.to_bytes()])?;
             write_file(sv, &path, &file, skeg)?;
-        } else if is_top(&file) {
-            let target = target_of(file.path)?;
-            path.truncate(base);
-            path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
-            made(fs::symlink(&target, sv, &path))?;
+        } else if file.path == TEMPLATE {
+            let from = id.path(&[version.as_bytes(), b"/", TEMPLATE.to_bytes()])?;
+            made(fs::rename(sv, &from, sv, &path))?;
+        } else {
+            made(fs::symlink(&target_of(file.path)?, sv, &path))?;
         }
     }
     path = id.path(&[b"down"])?;
@@ -163,7 +171,7 @@ fn write_version<'a>(
     fs::mkdir(sv, &path, 0o755).during(Op::Create, What::ServiceDir)?;
     path.push(b"/").during(Op::Create, What::ServiceDir)?;
     let base = path.len();
-    for file in files.filter(|file| !is_live(file)) {
+    for file in files.filter(|file| file.path != INSTANCES[1]) {
         path.truncate(base);
         path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
         write_file(sv, &path, &file, skeg)?;
@@ -263,6 +271,7 @@ impl ServiceDir {
         if self.current()? == Some(generation) {
             return Ok(());
         }
+        self.take_template(&version)?;
         self.link_names(&version)?;
         if at_once {
             let (dir, aside) = (self.dir(), c"current.new");
@@ -274,6 +283,30 @@ impl ServiceDir {
             return links::remove(self.dir(), c"next", What::ServiceDir);
         }
         links::replace(self.dir(), &version, c"next", c"next.new", What::ServiceDir)
+    }
+
+    /// Puts a version's template in force, and makes what else instances need. Instances that are there stay as they are.
+    fn take_template(&self, version: &CStr) -> Result<(), LiveError> {
+        let during = |result: sys::Result<()>| result.during(Op::Rename, What::ServiceDir);
+        let from = Path::from_pieces(&[version.to_bytes(), b"/", TEMPLATE.to_bytes()])
+            .during(Op::Rename, What::ServiceDir)?;
+        if !is_there(fs::access(&self.dir, &from, 0))? {
+            return Ok(());
+        }
+        for name in INSTANCES {
+            match fs::mkdir(&self.dir, name, 0o755) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => return Err(LiveError::sys(Op::Create, What::ServiceDir, e)),
+            }
+        }
+        // No directory can take the place of one with files in it.
+        remove::tree(self.dir(), OLD_TEMPLATE, What::ServiceDir)?;
+        match fs::rename(&self.dir, TEMPLATE, &self.dir, OLD_TEMPLATE) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(e) => return during(Err(e)),
+        }
+        during(fs::rename(&self.dir, &from, &self.dir, TEMPLATE))?;
+        remove::tree(self.dir(), OLD_TEMPLATE, What::ServiceDir)
     }
 
     /// Makes the links `NAME -> current/NAME` for each name of a version.
@@ -324,18 +357,34 @@ impl ServiceDir {
         }
         // A start may move `next` meanwhile: the version that was `next` becomes `current`, and both are kept.
         let walk = fs::open_dir(&self.dir, c".").during(Op::Open, What::ServiceDir)?;
+        let (mut instances, mut wanted) = (false, false);
         fs::for_each_entry(&walk, |name, _, kind| {
             let bytes = name.to_bytes();
             if let Some(version) = bytes.strip_prefix(b"v").and_then(decimal) {
                 let used = current == Some(version) || next == Some(version) || keep(version);
+                wanted |= used && self.has_instances(name)?;
                 return if used { Ok(()) } else { remove::tree(self.dir.as_fd(), name, What::ServiceDir) };
             }
-            if matches!(bytes, b"current.new" | b"next.new") {
+            instances |= name == INSTANCES[0];
+            if matches!(bytes, b"current.new" | b"next.new" | b"template.old") {
                 return remove::tree(self.dir.as_fd(), name, What::ServiceDir);
             }
             let is_link = matches!(kind, fs::FileType::Symlink | fs::FileType::Unknown);
             if is_link && !matches!(bytes, b"current" | b"next") { self.tidy_name(name) } else { Ok(()) }
-        })
+        })?;
+        if instances && !wanted {
+            for name in [TEMPLATE, INSTANCES[1], INSTANCES[0]] {
+                remove::tree(self.dir(), name, What::ServiceDir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this version makes instances.
+    fn has_instances(&self, version: &CStr) -> Result<bool, LiveError> {
+        let path = Path::from_pieces(&[version.to_bytes(), b"/", INSTANCES[0].to_bytes()])
+            .during(Op::Read, What::ServiceDir)?;
+        is_there(fs::access(&self.dir, &path, 0))
     }
 
     /// Removes a link into `current` where neither definition has that name.

@@ -30,6 +30,7 @@ macro_rules! kills {
 kills! {
     a_kill_at_any_call_with_a_changed_script: script_changed,
     a_kill_at_any_call_with_a_script_for_the_next_start: script_changed_in_place,
+    a_kill_at_any_call_with_instances_changed: instances_changed,
     a_kill_at_any_call_with_a_dependency_added: dependency_added,
     a_kill_at_any_call_with_a_dependency_removed: dependency_removed,
     a_kill_at_any_call_with_a_service_added: service_added,

@@ -231,6 +231,27 @@ pub fn script_changed_in_place() -> Scenario {
     )
 }
 
+/// A template that changes, one that comes, one that goes. The services' own processes go on.
+pub fn instances_changed() -> Scenario {
+    let with = |name: &str, text| longrun(name, &[], "1").with("template/run", text);
+    scenario(
+        "instances changed",
+        vec![
+            with("up", "#!/bin/1\n"),
+            with("down", "#!/bin/1\n"),
+            longrun("comes", &[], "1"),
+            with("goes", "1"),
+        ],
+        vec![
+            with("up", "#!/bin/2\n"),
+            with("down", "#!/bin/2\n"),
+            with("comes", "2"),
+            longrun("goes", &[], "1"),
+        ],
+        ["up comes goes", "up comes goes", "up comes goes"],
+    )
+}
+
 pub fn dependency_added() -> Scenario {
     scenario(
         "dependency added",
