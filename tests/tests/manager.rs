@@ -274,6 +274,37 @@ fn a_restart_brings_back_all_that_was_up_and_nothing_else() {
     assert!(!tree.scratch.at("live:sv/journal").exists());
 }
 
+/// Our scanner's tree and Debian's.
+fn both_trees() -> Vec<Suite> {
+    [Some(Suite::skeg()), Suite::debian()].into_iter().flatten().collect()
+}
+
+/// A wish alone does not make it restart; `restart-with` does, for what it wants as for what it needs.
+#[test]
+fn a_restart_takes_along_what_asks_for_it() {
+    for suite in both_trees() {
+        let tree = Tree::new(&suite, |s| {
+            longrun(s, "lan", "exec sleep 1000", &[]);
+            for (name, restarts) in [("follows", true), ("stays", false)] {
+                longrun(s, name, "exec sleep 1000", &[]);
+                s.file(format!("src/{name}/wants.d/lan"), "");
+                if restarts {
+                    s.file(format!("src/{name}/restart-with"), "lan\n");
+                }
+            }
+            longrun(s, "needs", "exec sleep 1000", &["follows"]);
+        });
+        tree.run("s6-rc", &["start", "needs", "stays"]).expect(0);
+        let names = ["lan", "follows", "stays", "needs"];
+        let pids = || names.map(|name| tree.scanner.service(name).must("up", |s| s.up()).pid);
+        let before = pids();
+        tree.run("restart", &["lan"]).expect(0);
+        let after = pids();
+        let same = [false, false, true, false];
+        assert!((0..4).all(|i| (before[i] == after[i]) == same[i]), "{names:?}: {before:?} {after:?}");
+    }
+}
+
 #[test]
 fn why_names_the_cause() {
     let tree = Tree::new(&Suite::skeg(), |s| {
@@ -297,7 +328,11 @@ fn why_names_the_cause() {
 
 #[test]
 fn a_wish_is_started_but_never_needed_and_what_is_manual_is_started_by_name() {
-    let tree = Tree::new(&Suite::skeg(), |s| {
+    both_trees().iter().for_each(wishes_and_what_is_manual);
+}
+
+fn wishes_and_what_is_manual(suite: &Suite) {
+    let tree = Tree::new(suite, |s| {
         let order = s.text("order");
         let log = |name: &str| format!("/bin/sh -c \"echo {name} >> {order}\"");
         oneshot(s, "broken", "/bin/false", &[]);
