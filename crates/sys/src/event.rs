@@ -25,7 +25,7 @@ pub struct Epoll(OwnedFd);
 impl Epoll {
     /// An empty set.
     pub fn new() -> Result<Self> {
-        call!(epoll::create(epoll::CreateFlags::CLOEXEC)).map(Self)
+        call!(epoll::create(epoll::CreateFlags::CLOEXEC)).map(|fd| Self(fd.into()))
     }
 
     /// Waits for these events of a descriptor, too; they will carry `key`.
@@ -73,12 +73,12 @@ pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Millis>) -> Result<usize> {
 /// A counter that wakes a poll; non-blocking, close-on-exec.
 pub fn eventfd() -> Result<OwnedFd> {
     use rustix::event::EventfdFlags;
-    call!(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
+    call!(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)).map(OwnedFd::from)
 }
 
 /// An inotify instance; non-blocking, close-on-exec.
 pub fn inotify() -> Result<OwnedFd> {
-    call!(rustix::fs::inotify::init(InotifyFlags::CLOEXEC | InotifyFlags::NONBLOCK))
+    call!(rustix::fs::inotify::init(InotifyFlags::CLOEXEC | InotifyFlags::NONBLOCK)).map(OwnedFd::from)
 }
 
 /// Watches a path; the watch's number.

@@ -19,6 +19,7 @@ pub fn open(dir: impl AsFd, path: &CStr, flags: OFlags, mode: u32) -> Result<Own
     #[inline(never)]
     fn call(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: u32) -> Result<OwnedFd> {
         call!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
+            .map(OwnedFd::from)
     }
     call(dir.as_fd(), path, flags, mode)
 }
@@ -413,7 +414,8 @@ pub fn sendfile(to: impl AsFd, from: impl AsFd, bytes: usize) -> Result<usize> {
 
 /// The pipe's reading and writing end, both close-on-exec and with these further flags.
 pub fn pipe(flags: rustix::pipe::PipeFlags) -> Result<(OwnedFd, OwnedFd)> {
-    call!(rustix::pipe::pipe_with(flags | rustix::pipe::PipeFlags::CLOEXEC))
+    let (reading, writing) = call!(rustix::pipe::pipe_with(flags | rustix::pipe::PipeFlags::CLOEXEC))?;
+    Ok((reading.into(), writing.into()))
 }
 
 pub use rustix::pipe::PipeFlags;
@@ -435,7 +437,7 @@ pub fn set_pipe_size(pipe: impl AsFd, bytes: usize) -> Result<()> {
 pub fn dup(fd: impl AsFd, at_least: i32) -> Result<OwnedFd> {
     #[inline(never)]
     fn call(fd: BorrowedFd<'_>, at_least: i32) -> Result<OwnedFd> {
-        call!(rustix::io::fcntl_dupfd_cloexec(fd, at_least))
+        call!(rustix::io::fcntl_dupfd_cloexec(fd, at_least)).map(OwnedFd::from)
     }
     call(fd.as_fd(), at_least)
 }

@@ -22,6 +22,7 @@ pub mod fs;
 mod memory_functions;
 pub mod mm;
 pub mod net;
+mod owned;
 pub mod process;
 pub mod raw;
 pub mod signal;
@@ -32,7 +33,8 @@ pub mod time;
 #[cfg(feature = "start")]
 pub use arena::Once;
 pub use cbuf::{CBuf, PATH_ROOM, Path, TooLong};
-pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+pub use owned::OwnedFd;
+pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 pub use rustix::io::Errno;
 
 /// What a system call gives: its value, or the kernel's error number.

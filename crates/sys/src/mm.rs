@@ -98,7 +98,7 @@ macro_rules! shared_struct {
 
 /// A new memory file of this many bytes, all zero; close-on-exec.
 pub fn memory_file(name: &core::ffi::CStr, len: usize) -> Result<OwnedFd> {
-    let fd = call!(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC))?;
+    let fd = OwnedFd::from(call!(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC))?);
     crate::fs::ftruncate(&fd, len as u64)?;
     Ok(fd)
 }

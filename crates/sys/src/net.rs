@@ -13,7 +13,8 @@ pub const MAX_FDS: usize = 8;
 
 /// Two connected local sockets, close-on-exec.
 pub fn socketpair(kind: SocketType) -> Result<(OwnedFd, OwnedFd)> {
-    call!(net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None))
+    let (one, other) = call!(net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None))?;
+    Ok((one.into(), other.into()))
 }
 
 /// A local socket that listens at this path (at most 107 bytes).
@@ -26,14 +27,14 @@ pub fn listen(path: &CStr, kind: SocketType, backlog: i32) -> Result<OwnedFd> {
     ))?;
     call!(net::bind(&socket, &SocketAddrUnix::new(path)?))?;
     call!(net::listen(&socket, backlog))?;
-    Ok(socket)
+    Ok(socket.into())
 }
 
 /// Connects to a local socket at this path (at most 107 bytes).
 pub fn connect(path: &CStr, kind: SocketType) -> Result<OwnedFd> {
     let socket = call!(net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None))?;
     call!(net::connect(&socket, &SocketAddrUnix::new(path)?))?;
-    Ok(socket)
+    Ok(socket.into())
 }
 
 /// Takes one connection; close-on-exec and non-blocking.
@@ -41,7 +42,7 @@ pub fn connect(path: &CStr, kind: SocketType) -> Result<OwnedFd> {
 pub fn accept(listener: impl AsFd) -> Result<OwnedFd> {
     #[inline(never)]
     fn call(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
-        call!(net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK))
+        call!(net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)).map(OwnedFd::from)
     }
     call(listener.as_fd())
 }
@@ -87,7 +88,7 @@ pub fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Fds) -> Result<usize
         for message in control.drain() {
             if let net::RecvAncillaryMessage::ScmRights(rights) = message {
                 for fd in rights {
-                    let _ = fds.push(fd);
+                    let _ = fds.push(fd.into());
                 }
             }
         }

@@ -129,7 +129,7 @@ pub fn wait(who: Who) -> Result<Option<Death>> {
 /// A descriptor that stands for this process and becomes readable when it has died.
 pub fn pidfd_open(pid: u32) -> Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    call!(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()))
+    call!(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())).map(OwnedFd::from)
 }
 
 /// Becomes the parent of orphans below it.
