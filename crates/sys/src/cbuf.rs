@@ -11,10 +11,14 @@ pub struct TooLong;
 
 /// A C string of at most `N - 1` bytes, built in place.
 #[derive(Clone)]
-pub struct CBuf<const N: usize> {
-    /// Invariant: `bytes[len] == 0`, and no zero byte comes before it.
-    bytes: [u8; N],
+pub struct CBuf<const N: usize>(Content<[u8; N]>);
+
+/// What a buffer holds: `T` is an array, and a slice in the functions that are there once for buffers of every size.
+#[derive(Clone)]
+struct Content<T: ?Sized> {
+    /// Invariant: below the number of `bytes`; `bytes[len] == 0`, and no zero byte comes before it.
     len: usize,
+    bytes: T,
 }
 
 /// Bytes of a [`Path`] with the final zero: a directory of a live directory (some 30 bytes) and the longest path that an image
@@ -28,7 +32,8 @@ pub type Path = CBuf<PATH_ROOM>;
 impl<const N: usize> CBuf<N> {
     /// The empty string.
     pub const fn new() -> Self {
-        Self { bytes: [0; N], len: 0 }
+        const { assert!(N > 0, "no room for the final zero") };
+        Self(Content { len: 0, bytes: [0; N] })
     }
 
     /// The pieces, one after the other.
@@ -48,79 +53,89 @@ impl<const N: usize> CBuf<N> {
     /// Appends the pieces, one after the other; on an error nothing has changed.
     #[inline(always)]
     pub fn push_all(&mut self, pieces: &[&[u8]]) -> core::result::Result<&mut Self, TooLong> {
-        self.len = append(&mut self.bytes, self.len, pieces).ok_or(TooLong)?;
-        Ok(self)
+        if self.content().append(pieces) { Ok(self) } else { Err(TooLong) }
     }
 
     /// Appends a decimal number.
     #[inline(always)]
     pub fn push_number(&mut self, n: u64) -> core::result::Result<&mut Self, TooLong> {
-        self.len = append_number(&mut self.bytes, self.len, n).ok_or(TooLong)?;
-        Ok(self)
+        if self.content().append_number(n) { Ok(self) } else { Err(TooLong) }
     }
 
     /// Cuts back to the first `len` bytes (a length that [`Self::len`] gave earlier).
     pub fn truncate(&mut self, len: usize) {
-        if len < self.len {
-            self.len = len;
-            self.bytes[len] = 0;
+        if len < self.len() {
+            self.content().end_at(len);
         }
+    }
+
+    const fn content(&mut self) -> &mut Content<[u8]> {
+        &mut self.0
     }
 
     /// Length in bytes, without the final zero.
     pub const fn len(&self) -> usize {
-        self.len
+        self.0.len
     }
 
     /// Whether there is nothing in it.
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The bytes without the final zero.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        self.as_c().to_bytes()
     }
 
     /// As a C string.
     #[inline(always)]
     pub fn as_c(&self) -> &CStr {
-        let whole = self.bytes.get(..=self.len).unwrap_or(&[0]);
-        // SAFETY: by the invariant the last of these bytes is zero and no other is; one zero byte is the empty string.
+        // SAFETY: by the invariant the length is below that of the array.
+        let whole = unsafe { self.0.bytes.get_unchecked(..=self.0.len) };
+        // SAFETY: by the invariant the last of these bytes is zero and no other is.
         unsafe { CStr::from_bytes_with_nul_unchecked(whole) }
     }
 }
 
-/// Puts pieces behind the first `len` bytes of a buffer, and a zero byte behind them; the new length. None: they do not fit,
-/// or hold a zero byte, and the string is as it was. One function for buffers of every size.
-#[inline(never)]
-fn append(bytes: &mut [u8], len: usize, pieces: &[&[u8]]) -> Option<usize> {
-    let mut end = len;
-    for piece in pieces {
-        let after = end.checked_add(piece.len())?;
-        // One byte more, since the zero must fit as well.
-        let room = if after < bytes.len() && !piece.contains(&0) { bytes.get_mut(end..after) } else { None };
-        let Some(room) = room else {
-            *bytes.get_mut(len)? = 0;
-            return None;
-        };
-        room.copy_from_slice(piece);
-        end = after;
+impl Content<[u8]> {
+    /// Puts the final zero at `len`, below which there is none; false, and nothing has changed, where there is no room for it.
+    fn end_at(&mut self, len: usize) -> bool {
+        let Some(end) = self.bytes.get_mut(len) else { return false };
+        *end = 0;
+        self.len = len;
+        true
     }
-    *bytes.get_mut(end)? = 0;
-    Some(end)
-}
 
-#[inline(never)]
-fn append_number(bytes: &mut [u8], len: usize, mut n: u64) -> Option<usize> {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            return append(bytes, len, &[digits.get(at..).unwrap_or_default()]);
+    /// Appends pieces, with a zero byte behind them. False: they do not fit, or hold a zero byte, and the string is as it was.
+    #[inline(never)]
+    fn append(&mut self, pieces: &[&[u8]]) -> bool {
+        let mut end = self.len;
+        for piece in pieces {
+            let after = end.saturating_add(piece.len());
+            // One byte more, since the zero must fit as well.
+            let fits = after < self.bytes.len() && !piece.contains(&0);
+            let Some(room) = self.bytes.get_mut(end..after).filter(|_| fits) else {
+                self.end_at(self.len);
+                return false;
+            };
+            room.copy_from_slice(piece);
+            end = after;
+        }
+        self.end_at(end)
+    }
+
+    #[inline(never)]
+    fn append_number(&mut self, mut n: u64) -> bool {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                return self.append(&[digits.get(at..).unwrap_or_default()]);
+            }
         }
     }
 }
