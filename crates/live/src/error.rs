@@ -235,6 +235,7 @@ pub(crate) trait During<T> {
 }
 
 impl<T> During<T> for sys::Result<T> {
+    #[inline(always)]
     fn during(self, op: Op, what: What) -> Result<T, LiveError> {
         match self {
             Ok(value) => Ok(value),
@@ -244,6 +245,7 @@ impl<T> During<T> for sys::Result<T> {
 }
 
 impl<T> During<T> for Result<T, sys::TooLong> {
+    #[inline(always)]
     fn during(self, _: Op, what: What) -> Result<T, LiveError> {
         match self {
             Ok(value) => Ok(value),

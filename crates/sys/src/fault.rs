@@ -67,6 +67,13 @@ macro_rules! call {
     }};
 }
 
+/// `word!(expression)`: as `call!`, where the value is a word of [`crate::word`].
+macro_rules! word {
+    ($call:expr) => {
+        $crate::fault::enter().and_then(|()| $call).into()
+    };
+}
+
 /// What `SKEG_FAULT` says, read without any system call.
 #[cfg(any(test, feature = "fault"))]
 mod plan {

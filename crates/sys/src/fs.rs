@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::time::Wall;
+use crate::word::{Count, Done, NewFd};
 use crate::{AsFd, BorrowedFd, Errno, OwnedFd, PATH_ROOM, Path, Result, raw};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -17,104 +18,107 @@ pub use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 #[inline(always)]
 pub fn open(dir: impl AsFd, path: &CStr, flags: OFlags, mode: u32) -> Result<OwnedFd> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: u32) -> Result<OwnedFd> {
-        call!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
-            .map(OwnedFd::from)
+    fn call(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: u32) -> NewFd {
+        word!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
     }
-    call(dir.as_fd(), path, flags, mode)
+    call(dir.as_fd(), path, flags, mode).get()
 }
 
 /// A directory, to read it or to resolve paths below it.
 #[inline(always)]
 pub fn open_dir(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
-        open(dir, path, OFlags::RDONLY | OFlags::DIRECTORY, 0)
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> NewFd {
+        open(dir, path, OFlags::RDONLY | OFlags::DIRECTORY, 0).into()
     }
-    call(dir.as_fd(), path)
+    call(dir.as_fd(), path).get()
 }
 
 /// A file for reading.
 #[inline(always)]
 pub fn open_read(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
-    open(dir, path, OFlags::RDONLY, 0)
+    #[inline(never)]
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> NewFd {
+        open(dir, path, OFlags::RDONLY, 0).into()
+    }
+    call(dir.as_fd(), path).get()
 }
 
 /// Reads at most `buf.len()` bytes; 0 = end of file.
 #[inline(always)]
 pub fn read(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
-        call!(rustix::io::read(fd, buf))
+    fn call(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Count {
+        word!(rustix::io::read(fd, buf))
     }
-    call(fd.as_fd(), buf)
+    call(fd.as_fd(), buf).get()
 }
 
 /// Reads at a position, in bytes from the start.
 #[inline(always)]
 pub fn pread(fd: impl AsFd, buf: &mut [u8], at: u64) -> Result<usize> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, buf: &mut [u8], at: u64) -> Result<usize> {
-        call!(rustix::io::pread(fd, buf, at))
+    fn call(fd: BorrowedFd<'_>, buf: &mut [u8], at: u64) -> Count {
+        word!(rustix::io::pread(fd, buf, at))
     }
-    call(fd.as_fd(), buf, at)
+    call(fd.as_fd(), buf, at).get()
 }
 
 /// Reads until the buffer is full or the file ends; how many bytes. Several calls.
 #[inline(always)]
 pub fn read_full(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
+    fn call(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Count {
         let mut have = 0;
         while let Some(room) = buf.get_mut(have..).filter(|r| !r.is_empty()) {
             match read(fd, room) {
                 Ok(0) => break,
                 Ok(n) => have += n,
                 Err(Errno::INTR) => {}
-                Err(e) => return Err(e),
+                Err(e) => return Err(e).into(),
             }
         }
-        Ok(have)
+        Ok(have).into()
     }
-    call(fd.as_fd(), buf)
+    call(fd.as_fd(), buf).get()
 }
 
 /// Writes at most `buf.len()` bytes.
 #[inline(always)]
 pub fn write(fd: impl AsFd, buf: &[u8]) -> Result<usize> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
-        call!(rustix::io::write(fd, buf))
+    fn call(fd: BorrowedFd<'_>, buf: &[u8]) -> Count {
+        word!(rustix::io::write(fd, buf))
     }
-    call(fd.as_fd(), buf)
+    call(fd.as_fd(), buf).get()
 }
 
 /// Writes at a position, in bytes from the start.
 #[inline(always)]
 pub fn pwrite(fd: impl AsFd, buf: &[u8], at: u64) -> Result<usize> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, buf: &[u8], at: u64) -> Result<usize> {
-        call!(rustix::io::pwrite(fd, buf, at))
+    fn call(fd: BorrowedFd<'_>, buf: &[u8], at: u64) -> Count {
+        word!(rustix::io::pwrite(fd, buf, at))
     }
-    call(fd.as_fd(), buf, at)
+    call(fd.as_fd(), buf, at).get()
 }
 
 /// Writes all of it. Several calls where the kernel takes less at once.
 #[inline(always)]
 pub fn write_all(fd: impl AsFd, buf: &[u8]) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, mut buf: &[u8]) -> Result<()> {
+    fn call(fd: BorrowedFd<'_>, mut buf: &[u8]) -> Done {
         while !buf.is_empty() {
             match write(fd, buf) {
-                Ok(0) => return Err(Errno::IO),
+                Ok(0) => return Err(Errno::IO).into(),
                 Ok(n) => buf = buf.get(n..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
-                Err(e) => return Err(e),
+                Err(e) => return Err(e).into(),
             }
         }
-        Ok(())
+        Ok(()).into()
     }
-    call(fd.as_fd(), buf)
+    call(fd.as_fd(), buf).get()
 }
 
 /// Makes a directory. The mode goes through the umask.
@@ -122,10 +126,10 @@ pub fn write_all(fd: impl AsFd, buf: &[u8]) -> Result<()> {
 #[inline(always)]
 pub fn mkdir(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
-        call!(rustix::fs::mkdirat(dir, path, Mode::from_raw_mode(mode)))
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Done {
+        word!(rustix::fs::mkdirat(dir, path, Mode::from_raw_mode(mode)))
     }
-    call(dir.as_fd(), path, mode)
+    call(dir.as_fd(), path, mode).get()
 }
 
 /// Makes a FIFO. The mode goes through the umask.
@@ -133,10 +137,10 @@ pub fn mkdir(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
 #[inline(always)]
 pub fn mkfifo(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
-        call!(rustix::fs::mknodat(dir, path, FileType::Fifo, Mode::from_raw_mode(mode), 0))
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Done {
+        word!(rustix::fs::mknodat(dir, path, FileType::Fifo, Mode::from_raw_mode(mode), 0))
     }
-    call(dir.as_fd(), path, mode)
+    call(dir.as_fd(), path, mode).get()
 }
 
 /// Makes a device node.
@@ -144,10 +148,10 @@ pub fn mkfifo(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
 #[inline(always)]
 pub fn mknod(dir: impl AsFd, path: &CStr, kind: FileType, mode: u32, device: u64) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, kind: FileType, mode: u32, device: u64) -> Result<()> {
-        call!(rustix::fs::mknodat(dir, path, kind, Mode::from_raw_mode(mode), device))
+    fn call(dir: BorrowedFd<'_>, path: &CStr, kind: FileType, mode: u32, device: u64) -> Done {
+        word!(rustix::fs::mknodat(dir, path, kind, Mode::from_raw_mode(mode), device))
     }
-    call(dir.as_fd(), path, kind, mode, device)
+    call(dir.as_fd(), path, kind, mode, device).get()
 }
 
 /// Removes a file, link or FIFO.
@@ -155,20 +159,20 @@ pub fn mknod(dir: impl AsFd, path: &CStr, kind: FileType, mode: u32, device: u64
 #[inline(always)]
 pub fn unlink(dir: impl AsFd, path: &CStr) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
-        call!(rustix::fs::unlinkat(dir, path, AtFlags::empty()))
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Done {
+        word!(rustix::fs::unlinkat(dir, path, AtFlags::empty()))
     }
-    call(dir.as_fd(), path)
+    call(dir.as_fd(), path).get()
 }
 
 /// Removes an empty directory.
 #[inline(always)]
 pub fn rmdir(dir: impl AsFd, path: &CStr) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
-        call!(rustix::fs::unlinkat(dir, path, AtFlags::REMOVEDIR))
+    fn call(dir: BorrowedFd<'_>, path: &CStr) -> Done {
+        word!(rustix::fs::unlinkat(dir, path, AtFlags::REMOVEDIR))
     }
-    call(dir.as_fd(), path)
+    call(dir.as_fd(), path).get()
 }
 
 /// Renames, replacing what is there.
@@ -176,10 +180,10 @@ pub fn rmdir(dir: impl AsFd, path: &CStr) -> Result<()> {
 #[inline(always)]
 pub fn rename(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<()> {
     #[inline(never)]
-    fn call(from_dir: BorrowedFd<'_>, from: &CStr, to_dir: BorrowedFd<'_>, to: &CStr) -> Result<()> {
-        call!(rustix::fs::renameat(from_dir, from, to_dir, to))
+    fn call(from_dir: BorrowedFd<'_>, from: &CStr, to_dir: BorrowedFd<'_>, to: &CStr) -> Done {
+        word!(rustix::fs::renameat(from_dir, from, to_dir, to))
     }
-    call(from_dir.as_fd(), from, to_dir.as_fd(), to)
+    call(from_dir.as_fd(), from, to_dir.as_fd(), to).get()
 }
 
 /// Renames with flags: `NOREPLACE` or `EXCHANGE`. Not every file system can; then `EINVAL`.
@@ -199,10 +203,10 @@ pub fn rename_with(
         to_dir: BorrowedFd<'_>,
         to: &CStr,
         flags: RenameFlags,
-    ) -> Result<()> {
-        call!(rustix::fs::renameat_with(from_dir, from, to_dir, to, flags))
+    ) -> Done {
+        word!(rustix::fs::renameat_with(from_dir, from, to_dir, to, flags))
     }
-    call(from_dir.as_fd(), from, to_dir.as_fd(), to, flags)
+    call(from_dir.as_fd(), from, to_dir.as_fd(), to, flags).get()
 }
 
 /// Makes a symbolic link at `path` that points to `target`.
@@ -210,10 +214,10 @@ pub fn rename_with(
 #[inline(always)]
 pub fn symlink(target: &CStr, dir: impl AsFd, path: &CStr) -> Result<()> {
     #[inline(never)]
-    fn call(target: &CStr, dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
-        call!(rustix::fs::symlinkat(target, dir, path))
+    fn call(target: &CStr, dir: BorrowedFd<'_>, path: &CStr) -> Done {
+        word!(rustix::fs::symlinkat(target, dir, path))
     }
-    call(target, dir.as_fd(), path)
+    call(target, dir.as_fd(), path).get()
 }
 
 /// Makes a hard link.
@@ -221,10 +225,10 @@ pub fn symlink(target: &CStr, dir: impl AsFd, path: &CStr) -> Result<()> {
 #[inline(always)]
 pub fn link(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<()> {
     #[inline(never)]
-    fn call(from_dir: BorrowedFd<'_>, from: &CStr, to_dir: BorrowedFd<'_>, to: &CStr) -> Result<()> {
-        call!(rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()))
+    fn call(from_dir: BorrowedFd<'_>, from: &CStr, to_dir: BorrowedFd<'_>, to: &CStr) -> Done {
+        word!(rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()))
     }
-    call(from_dir.as_fd(), from, to_dir.as_fd(), to)
+    call(from_dir.as_fd(), from, to_dir.as_fd(), to).get()
 }
 
 /// What a symbolic link points to, in `buf`; `ENAMETOOLONG` if it may have been cut.
@@ -278,13 +282,13 @@ pub fn lstat(dir: impl AsFd, path: &CStr) -> Result<Stat> {
 #[inline(always)]
 pub fn set_modified(dir: impl AsFd, path: &CStr, at: Wall) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, at: Wall) -> Result<()> {
+    fn call(dir: BorrowedFd<'_>, path: &CStr, at: Wall) -> Done {
         let modified = rustix::fs::Timespec { tv_sec: at.seconds, tv_nsec: at.nanos as _ };
         let accessed = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT as _ };
         let times = rustix::fs::Timestamps { last_access: accessed, last_modification: modified };
-        call!(rustix::fs::utimensat(dir, path, &times, AtFlags::SYMLINK_NOFOLLOW))
+        word!(rustix::fs::utimensat(dir, path, &times, AtFlags::SYMLINK_NOFOLLOW))
     }
-    call(dir.as_fd(), path, at)
+    call(dir.as_fd(), path, at).get()
 }
 
 /// What this descriptor is.
@@ -318,10 +322,10 @@ pub fn is_read_only(fd: impl AsFd) -> Result<bool> {
 #[inline(always)]
 pub fn fchmod(fd: impl AsFd, mode: u32) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
-        call!(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
+    fn call(fd: BorrowedFd<'_>, mode: u32) -> Done {
+        word!(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
     }
-    call(fd.as_fd(), mode)
+    call(fd.as_fd(), mode).get()
 }
 
 /// Sets the permission bits of a path; a final link is followed.
@@ -329,10 +333,10 @@ pub fn fchmod(fd: impl AsFd, mode: u32) -> Result<()> {
 #[inline(always)]
 pub fn chmod(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
-        call!(rustix::fs::chmodat(dir, path, Mode::from_raw_mode(mode), AtFlags::empty()))
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Done {
+        word!(rustix::fs::chmodat(dir, path, Mode::from_raw_mode(mode), AtFlags::empty()))
     }
-    call(dir.as_fd(), path, mode)
+    call(dir.as_fd(), path, mode).get()
 }
 
 /// Sets owner and group of a path.
@@ -340,45 +344,45 @@ pub fn chmod(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
 #[inline(always)]
 pub fn chown(dir: impl AsFd, path: &CStr, user: Option<u32>, group: Option<u32>) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, user: Option<u32>, group: Option<u32>) -> Result<()> {
+    fn call(dir: BorrowedFd<'_>, path: &CStr, user: Option<u32>, group: Option<u32>) -> Done {
         let user = user.map(rustix::fs::Uid::from_raw);
         let group = group.map(rustix::fs::Gid::from_raw);
-        call!(rustix::fs::chownat(dir, path, user, group, AtFlags::empty()))
+        word!(rustix::fs::chownat(dir, path, user, group, AtFlags::empty()))
     }
-    call(dir.as_fd(), path, user, group)
+    call(dir.as_fd(), path, user, group).get()
 }
 
 /// Cuts or extends to this many bytes.
 #[inline(always)]
 pub fn ftruncate(fd: impl AsFd, bytes: u64) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
-        call!(rustix::fs::ftruncate(fd, bytes))
+    fn call(fd: BorrowedFd<'_>, bytes: u64) -> Done {
+        word!(rustix::fs::ftruncate(fd, bytes))
     }
-    call(fd.as_fd(), bytes)
+    call(fd.as_fd(), bytes).get()
 }
 
 /// Waits until a file, or a directory's entries, are on the disk.
 #[inline(always)]
 pub fn fsync(fd: impl AsFd) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>) -> Result<()> {
+    fn call(fd: BorrowedFd<'_>) -> Done {
         if crate::fault::skips_sync() {
-            return Ok(());
+            return Ok(()).into();
         }
-        call!(rustix::fs::fsync(fd))
+        word!(rustix::fs::fsync(fd))
     }
-    call(fd.as_fd())
+    call(fd.as_fd()).get()
 }
 
 /// Waits until a whole file system is on the disk.
 #[inline(always)]
 pub fn syncfs(fd: impl AsFd) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>) -> Result<()> {
-        call!(rustix::fs::syncfs(fd))
+    fn call(fd: BorrowedFd<'_>) -> Done {
+        word!(rustix::fs::syncfs(fd))
     }
-    call(fd.as_fd())
+    call(fd.as_fd()).get()
 }
 
 /// Writes all file systems back.
@@ -391,25 +395,25 @@ pub fn sync() {
 #[inline(always)]
 pub fn access(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
     #[inline(never)]
-    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
-        call!(rustix::fs::accessat(
+    fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Done {
+        word!(rustix::fs::accessat(
             dir,
             path,
             rustix::fs::Access::from_bits_retain(mode as _),
             AtFlags::empty()
         ))
     }
-    call(dir.as_fd(), path, mode)
+    call(dir.as_fd(), path, mode).get()
 }
 
 /// Copies in the kernel from one file's position to another's; how many bytes; 0 = end.
 #[inline(always)]
 pub fn sendfile(to: impl AsFd, from: impl AsFd, bytes: usize) -> Result<usize> {
     #[inline(never)]
-    fn call(to: BorrowedFd<'_>, from: BorrowedFd<'_>, bytes: usize) -> Result<usize> {
-        call!(rustix::fs::sendfile(to, from, None, bytes))
+    fn call(to: BorrowedFd<'_>, from: BorrowedFd<'_>, bytes: usize) -> Count {
+        word!(rustix::fs::sendfile(to, from, None, bytes))
     }
-    call(to.as_fd(), from.as_fd(), bytes)
+    call(to.as_fd(), from.as_fd(), bytes).get()
 }
 
 /// The pipe's reading and writing end, both close-on-exec and with these further flags.
@@ -436,10 +440,10 @@ pub fn set_pipe_size(pipe: impl AsFd, bytes: usize) -> Result<()> {
 #[inline(always)]
 pub fn dup(fd: impl AsFd, at_least: i32) -> Result<OwnedFd> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, at_least: i32) -> Result<OwnedFd> {
-        call!(rustix::io::fcntl_dupfd_cloexec(fd, at_least)).map(OwnedFd::from)
+    fn call(fd: BorrowedFd<'_>, at_least: i32) -> NewFd {
+        word!(rustix::io::fcntl_dupfd_cloexec(fd, at_least))
     }
-    call(fd.as_fd(), at_least)
+    call(fd.as_fd(), at_least).get()
 }
 
 /// Takes over a descriptor that this process was started with, as the user names it by its number; close-on-exec from
@@ -457,23 +461,25 @@ pub fn take_inherited(number: u32) -> Result<OwnedFd> {
 #[inline(always)]
 pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
+    fn call(fd: BorrowedFd<'_>, on: bool) -> Done {
         use rustix::io::FdFlags;
-        call!(rustix::io::fcntl_setfd(fd, if on { FdFlags::CLOEXEC } else { FdFlags::empty() }))
+        word!(rustix::io::fcntl_setfd(fd, if on { FdFlags::CLOEXEC } else { FdFlags::empty() }))
     }
-    call(fd.as_fd(), on)
+    call(fd.as_fd(), on).get()
 }
 
 /// Whether reads and writes return at once with `EAGAIN`.
 #[inline(always)]
 pub fn set_nonblocking(fd: impl AsFd, on: bool) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
-        let flags = call!(rustix::fs::fcntl_getfl(fd))?;
-        let wanted = if on { flags | OFlags::NONBLOCK } else { flags - OFlags::NONBLOCK };
-        if wanted == flags { Ok(()) } else { call!(rustix::fs::fcntl_setfl(fd, wanted)) }
+    fn call(fd: BorrowedFd<'_>, on: bool) -> Done {
+        let set = |flags| {
+            let wanted = if on { flags | OFlags::NONBLOCK } else { flags - OFlags::NONBLOCK };
+            if wanted == flags { Ok(()) } else { call!(rustix::fs::fcntl_setfl(fd, wanted)) }
+        };
+        crate::fault::enter().and_then(|()| rustix::fs::fcntl_getfl(fd)).and_then(set).into()
     }
-    call(fd.as_fd(), on)
+    call(fd.as_fd(), on).get()
 }
 
 /// Which lock: on the whole file, advisory.
@@ -533,20 +539,20 @@ impl Lock {
 #[inline(always)]
 pub fn ofd_lock(fd: impl AsFd, lock: Lock) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, lock: Lock) -> Result<()> {
-        lock_call(fd, raw::nr::F_OFD_SETLK, lock.kind(), 0).map(|_| ())
+    fn call(fd: BorrowedFd<'_>, lock: Lock) -> Done {
+        lock_call(fd, raw::nr::F_OFD_SETLK, lock.kind(), 0).map(|_| ()).into()
     }
-    call(fd.as_fd(), lock)
+    call(fd.as_fd(), lock).get()
 }
 
 /// As [`ofd_lock`], but waits for it (`EINTR` when a signal comes).
 #[inline(always)]
 pub fn ofd_lock_wait(fd: impl AsFd, lock: Lock) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>, lock: Lock) -> Result<()> {
-        lock_call(fd, raw::nr::F_OFD_SETLKW, lock.kind(), 0).map(|_| ())
+    fn call(fd: BorrowedFd<'_>, lock: Lock) -> Done {
+        lock_call(fd, raw::nr::F_OFD_SETLKW, lock.kind(), 0).map(|_| ()).into()
     }
-    call(fd.as_fd(), lock)
+    call(fd.as_fd(), lock).get()
 }
 
 /// An exclusive `flock` lock, at once or not at all: also on a directory that is open for reading. It goes with the last
@@ -554,10 +560,10 @@ pub fn ofd_lock_wait(fd: impl AsFd, lock: Lock) -> Result<()> {
 #[inline(always)]
 pub fn flock(fd: impl AsFd) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>) -> Result<()> {
-        call!(rustix::fs::flock(fd, rustix::fs::FlockOperation::NonBlockingLockExclusive))
+    fn call(fd: BorrowedFd<'_>) -> Done {
+        word!(rustix::fs::flock(fd, rustix::fs::FlockOperation::NonBlockingLockExclusive))
     }
-    call(fd.as_fd())
+    call(fd.as_fd()).get()
 }
 
 /// A POSIX write lock on the file behind this number: it belongs to the calling process. For a child before its exec.
@@ -621,10 +627,10 @@ fn walk(dir: BorrowedFd<'_>, each: &mut dyn FnMut(&CStr, u64, FileType) -> bool)
 #[inline(always)]
 pub fn rewind(fd: impl AsFd) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>) -> Result<()> {
-        call!(rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))).map(|_| ())
+    fn call(fd: BorrowedFd<'_>) -> Done {
+        word!(rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0)).map(|_| ()))
     }
-    call(fd.as_fd())
+    call(fd.as_fd()).get()
 }
 
 /// Changes the working directory.
@@ -636,10 +642,10 @@ pub fn chdir(path: &CStr) -> Result<()> {
 #[inline(always)]
 pub fn fchdir(fd: impl AsFd) -> Result<()> {
     #[inline(never)]
-    fn call(fd: BorrowedFd<'_>) -> Result<()> {
-        call!(rustix::process::fchdir(fd))
+    fn call(fd: BorrowedFd<'_>) -> Done {
+        word!(rustix::process::fchdir(fd))
     }
-    call(fd.as_fd())
+    call(fd.as_fd()).get()
 }
 
 /// Changes the root directory.

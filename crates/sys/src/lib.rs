@@ -29,6 +29,7 @@ pub mod signal;
 pub mod spawn;
 pub mod start;
 pub mod time;
+mod word;
 
 #[cfg(feature = "start")]
 pub use arena::Once;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! Local sockets, and descriptors passed through them.
 
+use crate::word::{Count, NewFd};
 use crate::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -41,10 +42,10 @@ pub fn connect(path: &CStr, kind: SocketType) -> Result<OwnedFd> {
 #[inline(always)]
 pub fn accept(listener: impl AsFd) -> Result<OwnedFd> {
     #[inline(never)]
-    fn call(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
-        call!(net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)).map(OwnedFd::from)
+    fn call(listener: BorrowedFd<'_>) -> NewFd {
+        word!(net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK))
     }
-    call(listener.as_fd())
+    call(listener.as_fd()).get()
 }
 
 /// Who is at the other end.
@@ -61,15 +62,15 @@ pub fn peer(socket: impl AsFd) -> Result<UCred> {
 #[inline(always)]
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
     #[inline(never)]
-    fn call(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
+    fn call(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Count {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = net::SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !control.push(net::SendAncillaryMessage::ScmRights(fds)) {
-            return Err(Errno::TOOMANYREFS);
+            return Err(Errno::TOOMANYREFS).into();
         }
-        call!(net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL))
+        word!(net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL))
     }
-    call(socket.as_fd(), bytes, fds)
+    call(socket.as_fd(), bytes, fds).get()
 }
 
 /// Descriptors that came with a message.
@@ -80,11 +81,12 @@ pub type Fds = heapless::Vec<OwnedFd, MAX_FDS>;
 #[inline(always)]
 pub fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Fds) -> Result<usize> {
     #[inline(never)]
-    fn call(socket: BorrowedFd<'_>, buf: &mut [u8], fds: &mut Fds) -> Result<usize> {
+    fn call(socket: BorrowedFd<'_>, buf: &mut [u8], fds: &mut Fds) -> Count {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = net::RecvAncillaryBuffer::new(&mut space);
-        let got =
-            call!(net::recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
+        let mut buf = [IoSliceMut::new(buf)];
+        let got = crate::fault::enter()
+            .and_then(|()| net::recvmsg(socket, &mut buf, &mut control, RecvFlags::CMSG_CLOEXEC));
         for message in control.drain() {
             if let net::RecvAncillaryMessage::ScmRights(rights) = message {
                 for fd in rights {
@@ -92,7 +94,7 @@ pub fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Fds) -> Result<usize
                 }
             }
         }
-        Ok(got.bytes)
+        got.map(|got| got.bytes).into()
     }
-    call(socket.as_fd(), buf, fds)
+    call(socket.as_fd(), buf, fds).get()
 }
