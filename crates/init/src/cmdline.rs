@@ -43,6 +43,10 @@ pub struct Options<'a> {
 /// Seconds that the services have to stop, all together, before they are killed.
 pub const STOP_SECONDS: u32 = 60;
 
+/// What stands before a word's `=`, in the order of [`parse`].
+const KEYS: &str = "root rootfstype rootflags rootwait ro rw init \
+    skeg.data skeg.image skeg.bundle skeg.hook skeg.rescue-timeout skeg.stop-timeout";
+
 /// Reads the command line.
 pub fn parse(line: &[u8]) -> Options<'_> {
     let mut options = Options {
@@ -67,20 +71,20 @@ pub fn parse(line: &[u8]) -> Options<'_> {
             None => (word, &b""[..]),
         };
         let filled = (!value.is_empty()).then_some(value);
-        match key {
-            b"root" => options.root = filled,
-            b"rootfstype" => options.root_type = filled,
-            b"rootflags" => options.root_flags = value,
-            b"rootwait" => options.wait = true,
-            b"ro" => options.writable = false,
-            b"rw" => options.writable = true,
-            b"init" => options.init = filled,
-            b"skeg.data" => options.data = filled,
-            b"skeg.image" => options.image = filled,
-            b"skeg.bundle" => options.bundle = filled.unwrap_or(b"default"),
-            b"skeg.hook" => options.hook = filled,
-            b"skeg.rescue-timeout" => options.rescue_seconds = seconds(value, RESCUE_SECONDS),
-            b"skeg.stop-timeout" => options.stop_seconds = seconds(value, STOP_SECONDS),
+        match text::list::place(key, KEYS) {
+            Some(0) => options.root = filled,
+            Some(1) => options.root_type = filled,
+            Some(2) => options.root_flags = value,
+            Some(3) => options.wait = true,
+            Some(4) => options.writable = false,
+            Some(5) => options.writable = true,
+            Some(6) => options.init = filled,
+            Some(7) => options.data = filled,
+            Some(8) => options.image = filled,
+            Some(9) => options.bundle = filled.unwrap_or(b"default"),
+            Some(10) => options.hook = filled,
+            Some(11) => options.rescue_seconds = seconds(value, RESCUE_SECONDS),
+            Some(12) => options.stop_seconds = seconds(value, STOP_SECONDS),
             _ => {}
         }
     }

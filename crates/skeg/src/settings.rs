@@ -139,8 +139,7 @@ fn start(service: Service<'_>, settings: &Settings<'_>, program: &program::Progr
         set_oom_score(score).map_err(|e| service.failed("oom-score", "/proc/self/oom_score_adj", b"", e))?;
     }
     for limit in &settings.limits {
-        set_limit(limit)
-            .map_err(|e| service.failed("rlimits", "%", limit_name(limit.resource).as_bytes(), e))?;
+        set_limit(limit).map_err(|e| service.failed("rlimits", "%", limit_name(limit.resource), e))?;
     }
     if let Some(nice) = settings.nice {
         sys::credentials::set_nice(nice).map_err(|e| service.failed("nice", "setpriority", b"", e))?;

@@ -74,11 +74,7 @@ pub fn print(pieces: &[&[u8]]) -> u8 {
     0
 }
 
-/// The place of a word in a list of words with blanks between, from 0.
-#[inline(never)]
-pub fn place(word: &[u8], list: &str) -> Option<usize> {
-    list.as_bytes().split(|b| *b == b' ').position(|one| one == word)
-}
+pub use text::list::place;
 
 include!(concat!(env!("OUT_DIR"), "/length.rs"));
 /// The messages in `t!(…)`, then the help texts, each after its name, packed by the build script.

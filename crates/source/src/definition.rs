@@ -511,15 +511,11 @@ impl One<'_, '_> {
         }
         let word = word.trim_ascii();
         let name = word.strip_prefix(b"SIG").unwrap_or(word);
-        const NAMES: &[&str] = &[
-            "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-            "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
-            "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS",
-        ];
+        let names = || sys::signal::names().chain([&b"POLL"[..]]);
         let upper = name.to_ascii_uppercase();
         let is_number = text::parse_u64(name).is_ok_and(|n| (1..=64).contains(&n));
-        if !is_number && !NAMES.iter().any(|n| n.as_bytes() == upper) {
-            let near = text::near::nearest(&upper, NAMES.iter().map(|n| n.as_bytes())).unwrap_or_default();
+        if !is_number && !names().any(|n| n == upper) {
+            let near = text::near::nearest(&upper, names()).unwrap_or_default();
             self.faults.add(false, known.name().as_bytes(), 1, What::Signal, word, near);
         }
     }

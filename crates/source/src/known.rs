@@ -33,6 +33,7 @@ macro_rules! known {
         pub const ALL: &[Known] = &[$(Known::$id,)*];
         impl Known {
             /// Its name.
+            #[inline(never)]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$id => $name,)* }
             }
@@ -50,8 +51,7 @@ macro_rules! known {
             }
             /// The known file of that name.
             pub fn find(name: &[u8]) -> Option<Self> {
-                $(if name == $name.as_bytes() { return Some(Self::$id); })*
-                None
+                ALL.iter().copied().find(|known| known.name().as_bytes() == name)
             }
         }
     };

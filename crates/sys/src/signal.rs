@@ -187,15 +187,18 @@ pub fn kill_pidfd(pidfd: BorrowedFd<'_>, signal: u8) -> Result<()> {
 }
 
 /// Signals by number: the names that Linux gives them on each CPU that we build for.
-const NAMES: [&[u8]; 31] = [
-    b"HUP", b"INT", b"QUIT", b"ILL", b"TRAP", b"ABRT", b"BUS", b"FPE", b"KILL", b"USR1", b"SEGV", b"USR2",
-    b"PIPE", b"ALRM", b"TERM", b"STKFLT", b"CHLD", b"CONT", b"STOP", b"TSTP", b"TTIN", b"TTOU", b"URG",
-    b"XCPU", b"XFSZ", b"VTALRM", b"PROF", b"WINCH", b"IO", b"PWR", b"SYS",
-];
+const NAMES: &[u8] = b"\
+    HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP \
+    TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+
+/// The names of the signals from 1 on, without the `SIG`.
+pub fn names() -> impl Iterator<Item = &'static [u8]> {
+    NAMES.split(|b| *b == b' ')
+}
 
 /// A signal's name, without the `SIG`; `???` for one that has none.
 pub fn name(signal: u8) -> &'static [u8] {
-    usize::from(signal).checked_sub(1).and_then(|at| NAMES.get(at)).copied().unwrap_or(b"???")
+    usize::from(signal).checked_sub(1).and_then(|at| names().nth(at)).unwrap_or(b"???")
 }
 
 /// The signal that a text names: a number from 1 to 64, or a name in any case, with or without `SIG`.
@@ -217,7 +220,7 @@ pub fn from_text(text: &[u8]) -> Option<u8> {
         b"IOT" => b"ABRT",
         other => other,
     };
-    NAMES.iter().position(|n| n.eq_ignore_ascii_case(bare)).map(|at| at as u8 + 1)
+    names().position(|n| n.eq_ignore_ascii_case(bare)).map(|at| at as u8 + 1)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 pub mod args;
 mod line;
+pub mod list;
 pub mod near;
 mod number;
 pub mod packed;

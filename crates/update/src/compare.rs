@@ -212,8 +212,7 @@ pub fn needs_restart<'a>(
 
 /// Whether a running process, or a oneshot that is up, was made from this file.
 fn is_of_the_process(path: &CStr) -> bool {
-    matches!(
-        path.to_bytes(),
-        b"run" | b"run.user" | b"settings" | b"notification-fd" | b"lock-fd" | b"flag-newpidns" | b"up"
-    )
+    const FILES: [&[u8]; 7] =
+        [b"run", b"run.user", b"settings", b"notification-fd", b"lock-fd", b"flag-newpidns", b"up"];
+    FILES.contains(&path.to_bytes())
 }

@@ -103,7 +103,7 @@ fn group_id(service: Service<'_>, setting: &str, name: &[u8], groups: &[u8]) -> 
 /// Refuses capabilities that the kernel does not know or the supervisor has given up.
 pub fn can_have(service: Service<'_>, set: u64) -> Result<(), u8> {
     for capability in (0..64).filter(|n| set & (1 << n) != 0) {
-        let name = capability_name(capability).as_bytes();
+        let name = capability_name(capability);
         let why = match credentials::is_in_bounding_set(capability) {
             Ok(true) => continue,
             Ok(false) => "the supervisor itself may not have %",
@@ -120,7 +120,7 @@ fn bound(service: Service<'_>, set: u64) -> Result<(), u8> {
     for capability in (0..64).filter(|n| set & (1 << n) == 0) {
         // Beyond the last one that the kernel knows there is nothing to give up.
         if credentials::is_in_bounding_set(capability) == Ok(true) {
-            let name = capability_name(capability).as_bytes();
+            let name = capability_name(capability);
             credentials::drop_from_bounding_set(capability)
                 .map_err(|e| service.failed("capabilities", "give up %", name, e))?;
         }

@@ -48,10 +48,10 @@ fn every_setting_comes_back_from_its_encoding() {
         assert_eq!(
             limits,
             [
-                ("nofile", Bound::At(64), Bound::At(128)),
-                ("core", Bound::At(0), Bound::At(0)),
-                ("as", Bound::Unlimited, Bound::Unlimited),
-                ("stack", Bound::Keep, Bound::At(8_388_608)),
+                (&b"nofile"[..], Bound::At(64), Bound::At(128)),
+                (b"core", Bound::At(0), Bound::At(0)),
+                (b"as", Bound::Unlimited, Bound::Unlimited),
+                (b"stack", Bound::Keep, Bound::At(8_388_608)),
             ]
         );
         assert_eq!((s.oom_score, s.nice, s.umask), (Some(-500), Some(7), Some(0o27)));
