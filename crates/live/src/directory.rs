@@ -166,7 +166,7 @@ impl Live {
     /// The scan directory, to add and remove entries.
     pub fn scandir(&self) -> Result<ScanDir, LiveError> {
         let prefix = self.generation.prefix()?;
-        ScanDir::open(&self.generation.scandir()?, prefix.as_bytes(), self.locked.place.absolute_sv()?)
+        ScanDir::open(&self.generation.scandir()?, prefix.as_bytes(), &self.locked.place.absolute_sv()?)
     }
 }
 

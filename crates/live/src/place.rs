@@ -2,6 +2,7 @@
 //! Where a live directory is: the directory that holds it, and the names beside each other there.
 
 use crate::error::{During, LiveError, Op, What};
+use alloc::boxed::Box;
 use core::ffi::CStr;
 use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, PATH_ROOM, Path, fs};
 
@@ -13,8 +14,9 @@ pub type Name = CBuf<256>;
 /// Limits: the last part of `LIVE` has at most 240 bytes, the whole path at most 1,000.
 pub struct Place {
     parent: OwnedFd,
-    name: CBuf<244>,
-    path: Path,
+    // Boxed: whoever has a place is moved, and with all of a buffer's room in it that is a large copy.
+    name: Box<CStr>,
+    path: Box<CStr>,
 }
 
 /// Bytes that are kept free behind `LIVE` in a path, for `:sv/ID/NAME`.
@@ -35,13 +37,13 @@ impl Place {
         if bytes.len() + TAIL > PATH_ROOM {
             return Err(LiveError::too_long(What::Link));
         }
-        let name = CBuf::from_pieces(&[name]).during(Op::Open, What::Link)?;
+        let name = CBuf::<244>::from_pieces(&[name]).during(Op::Open, What::Link)?;
         let dir =
             Path::from_pieces(&[if dir.is_empty() { b"." } else { dir }]).during(Op::Open, What::Parent)?;
         let parent = fs::open(sys::CWD, &dir, fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)
             .during(Op::Open, What::Parent)?;
         let path = Path::from_pieces(&[bytes]).during(Op::Open, What::Link)?;
-        Ok(Self { parent, name, path })
+        Ok(Self { parent, name: Box::from(&*name), path: Box::from(&*path) })
     }
 
     /// The directory that holds `LIVE` and its siblings.
@@ -73,12 +75,12 @@ impl Place {
 
     /// A name beside `LIVE`. It fits: the name has at most 243 bytes, a suffix at most 11.
     fn sibling(&self, suffix: &[u8]) -> Name {
-        Name::from_pieces(&[self.name.as_bytes(), suffix]).unwrap_or_default()
+        Name::from_pieces(&[self.name.to_bytes(), suffix]).unwrap_or_default()
     }
 
     /// Which generation a link's target names.
     pub(crate) fn generation_of(&self, target: &[u8]) -> Option<u32> {
-        let digits = target.strip_prefix(self.name.as_bytes())?.strip_prefix(b":")?;
+        let digits = target.strip_prefix(self.name.to_bytes())?.strip_prefix(b":")?;
         decimal(digits)
     }
 
@@ -105,7 +107,7 @@ impl Place {
             Err(_) => self.parent_by_getcwd()?,
         };
         let slash: &[u8] = if path.as_bytes() == b"/" { b"" } else { b"/" };
-        path.push_all(&[slash, self.name.as_bytes(), b":sv/"]).during(Op::Read, What::Parent)?;
+        path.push_all(&[slash, self.name.to_bytes(), b":sv/"]).during(Op::Read, What::Parent)?;
         if path.len() + TAIL > PATH_ROOM {
             return Err(LiveError::too_long(What::Link));
         }

@@ -8,23 +8,24 @@ use crate::error::{During, LiveError, Op, What};
 use crate::links;
 use crate::place::Name;
 use crate::service_dir::{Id, Supervisor};
+use alloc::boxed::Box;
 use core::ffi::CStr;
 use sys::{BorrowedFd, Errno, OwnedFd, PATH_ROOM, Path, fs};
 
 /// A scan directory, seen from one live directory.
 pub struct ScanDir {
     dir: OwnedFd,
-    prefix: Name,
+    prefix: Box<CStr>,
     /// The absolute path of `LIVE:sv/`: what our entries begin with.
-    target: Path,
+    target: Box<CStr>,
 }
 
 impl ScanDir {
     /// Opens it. `target` is [`Place::absolute_sv`](crate::Place::absolute_sv).
-    pub fn open(path: &CStr, prefix: &[u8], target: Path) -> Result<Self, LiveError> {
+    pub fn open(path: &CStr, prefix: &[u8], target: &CStr) -> Result<Self, LiveError> {
         let dir = fs::open_dir(sys::CWD, path).during(Op::Open, What::ScanDir)?;
         let prefix = Name::from_pieces(&[prefix]).during(Op::Open, What::ScanEntry)?;
-        Ok(Self { dir, prefix, target })
+        Ok(Self { dir, prefix: Box::from(&*prefix), target: Box::from(target) })
     }
 
     /// The directory.
@@ -42,19 +43,19 @@ impl ScanDir {
 
     /// The entry's name for a service.
     pub fn entry(&self, service: &[u8]) -> Result<Name, LiveError> {
-        Name::from_pieces(&[self.prefix.as_bytes(), service]).during(Op::Create, What::ScanEntry)
+        Name::from_pieces(&[self.prefix.to_bytes(), service]).during(Op::Create, What::ScanEntry)
     }
 
     /// The service that an entry of this name stands for.
     pub fn service<'e>(&self, entry: &'e CStr) -> Option<&'e [u8]> {
-        entry.to_bytes().strip_prefix(self.prefix.as_bytes())
+        entry.to_bytes().strip_prefix(self.prefix.to_bytes())
     }
 
     /// Which of our directories an entry names; none if it is not one of ours.
     fn id_of(&self, entry: &CStr) -> Result<Option<Id>, LiveError> {
         let mut buf = [0; PATH_ROOM];
         match fs::readlink(&self.dir, entry, &mut buf) {
-            Ok(target) => Ok(target.strip_prefix(self.target.as_bytes()).and_then(Id::parse)),
+            Ok(target) => Ok(target.strip_prefix(self.target.to_bytes()).and_then(Id::parse)),
             Err(Errno::NOENT | Errno::INVAL | Errno::NAMETOOLONG) => Ok(None),
             Err(e) => Err(LiveError::sys(Op::Read, What::ScanEntry, e)),
         }
@@ -64,7 +65,7 @@ impl ScanDir {
     /// An entry of that name that is not ours is left alone: `Taken`, with this index of the service.
     pub fn add(&self, service: &[u8], id: Id, index: u16) -> Result<(), LiveError> {
         let entry = self.entry(service)?;
-        let target = Path::from_pieces(&[self.target.as_bytes(), id.name().as_bytes()])
+        let target = Path::from_pieces(&[self.target.to_bytes(), id.name().as_bytes()])
             .during(Op::Create, What::ScanEntry)?;
         match fs::symlink(&target, &self.dir, &entry) {
             Ok(()) => return Ok(()),

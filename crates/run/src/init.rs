@@ -61,7 +61,7 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
         Err(e) => return Err(RunError::scandir(e)),
     }
     let locked = Locked::make(plan.live, plan.wait)?;
-    let scandir = ScanDir::open(plan.notes.scandir, plan.notes.prefix, locked.place().absolute_sv()?)?;
+    let scandir = ScanDir::open(plan.notes.scandir, plan.notes.prefix, &locked.place().absolute_sv()?)?;
     let present = match locked.place().current() {
         Ok(number) => Some(number),
         Err(LiveError::ABSENT) => None,

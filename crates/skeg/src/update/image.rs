@@ -4,6 +4,7 @@
 use crate::applet::{Call, SYSTEM};
 use crate::live_words::INVALID;
 use crate::manager::corrupt;
+use alloc::boxed::Box;
 use core::ffi::CStr;
 use db::Db;
 use live::ImageSource;
@@ -18,7 +19,7 @@ pub struct ImageFile {
     /// Its bytes.
     bytes: &'static [u8],
     /// Its absolute path, where it lies on a read-only file system.
-    stays: Option<Path>,
+    stays: Option<Box<CStr>>,
     /// Whether it was compiled just now, and so lies nowhere.
     pub compiled: bool,
 }
@@ -28,7 +29,11 @@ impl ImageFile {
     #[inline(never)]
     pub fn open(call: &Call, path: &CStr) -> Result<Self, u8> {
         let (file, bytes) = map_image(call, path)?;
-        let stays = if fs::is_read_only(&file).unwrap_or(false) { open_path(&file).ok() } else { None };
+        let stays = if fs::is_read_only(&file).unwrap_or(false) {
+            open_path(&file).ok().map(|path| Box::from(&*path))
+        } else {
+            None
+        };
         Self::check(call, path, bytes, stays)
     }
 
@@ -50,7 +55,7 @@ impl ImageFile {
         Ok(Self { compiled: true, ..file })
     }
 
-    fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Path>) -> Result<Self, u8> {
+    fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Box<CStr>>) -> Result<Self, u8> {
         let db = Db::check(bytes).map_err(|e| {
             let code = corrupt(call, "invalid image %: ", path, e);
             if e == db::Corrupt::Magic { no_image(call) } else { code }
