@@ -6,7 +6,6 @@ use crate::layout::{self, BundleRecord, FileRecord, Header, Place, ServiceRecord
 use crate::read::Db;
 use crate::sum::sum;
 use crate::{FileKind, Flags, Kind, MAX_BUNDLES, MAX_SERVICES, NO_SERVICE};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
@@ -85,8 +84,8 @@ struct Parts<'a> {
     files: Vec<FileRecord>,
     names: Vec<u8>,
     data: Vec<u8>,
-    /// Where a path was written already.
-    paths: BTreeMap<&'a [u8], u32>,
+    /// The paths of all files, ascending; where one was written stands beside the first that is equal to it.
+    paths: Vec<(&'a [u8], Option<U32>)>,
 }
 
 /// Writes an image. `services` holds longruns first, each kind in the order of their names; `bundles` too.
@@ -107,7 +106,7 @@ pub fn encode_edited(
         return Err(EncodeError::TooManyBundles);
     }
     order(services, bundles)?;
-    let mut parts = Parts::default();
+    let mut parts = Parts { paths: paths(services), ..Parts::default() };
     let reverse = Reverse::new(services);
     let producers = Reverse::of(services.len(), || {
         services.iter().enumerate().filter_map(|(i, s)| s.consumer.map(|c| (i as u16, c)))
@@ -120,6 +119,15 @@ pub fn encode_edited(
     }
     let longruns = services.iter().filter(|s| s.kind == Kind::Longrun).count();
     seal(assemble(&parts, longruns, edits)?, &mut parts.services)
+}
+
+fn paths<'a>(services: &[NewService<'a>]) -> Vec<(&'a [u8], Option<U32>)> {
+    let mut paths = Vec::new();
+    for service in services {
+        paths.extend(service.files.iter().map(|file| (file.path, None)));
+    }
+    crate::sort::sort(&mut paths, |a, b| a.0 < b.0);
+    paths
 }
 
 fn order(services: &[NewService<'_>], bundles: &[NewBundle<'_>]) -> Result<(), EncodeError> {
@@ -216,11 +224,14 @@ impl<'a> Parts<'a> {
     }
 
     fn path(&mut self, path: &'a [u8]) -> Result<U32, EncodeError> {
-        if let Some(at) = self.paths.get(path) {
-            return Ok(U32::new(*at));
+        let place = self.paths.partition_point(|(before, _)| *before < path);
+        if let Some(at) = self.paths.get(place).and_then(|(_, at)| *at) {
+            return Ok(at);
         }
         let at = self.name(path)?;
-        self.paths.insert(path, at.get());
+        if let Some((_, written)) = self.paths.get_mut(place) {
+            *written = Some(at);
+        }
         Ok(at)
     }
 
