@@ -2,7 +2,7 @@
 //! What differs between two definitions.
 
 use core::ffi::CStr;
-use db::{Db, Direction, File, FileKind, Flags, ServiceId};
+use db::{Db, Direction, File, FileKind, Flags, Ids, ServiceId};
 
 /// Where two contents of a file first differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,20 +76,24 @@ pub fn differences<'a>(
     old_id: ServiceId,
     new: &Db<'a>,
     new_id: ServiceId,
-    mut each: impl FnMut(Difference<'a>),
+    each: &mut dyn FnMut(Difference<'a>),
 ) {
     if old.kind(old_id) != new.kind(new_id) {
         each(Difference::Kind);
         return;
     }
-    files(old, old_id, new, new_id, &mut each);
+    files(old, old_id, new, new_id, each);
     let (o, n) = ((old, old_id), (new, new_id));
-    lists(Field::Dependencies, o, n, |db, id| db.dependencies(id, Direction::Up), &mut each);
-    lists(Field::Wants, o, n, |db, id| db.wants(id), &mut each);
-    lists(Field::After, o, n, |db, id| db.after(id), &mut each);
-    lists(Field::RestartWith, o, n, |db, id| db.restart_with(id), &mut each);
-    lists(Field::Consumer, o, n, |db, id| db.consumer(id).into_iter(), &mut each);
-    lists(Field::Producers, o, n, |db, id| db.producers(id), &mut each);
+    lists(Field::Dependencies, o, n, &|db, id| db.dependencies(id, Direction::Up), each);
+    lists(Field::Wants, o, n, &|db, id| db.wants(id), each);
+    lists(Field::After, o, n, &|db, id| db.after(id), each);
+    lists(Field::RestartWith, o, n, &|db, id| db.restart_with(id), each);
+    let consumer = |(db, id): (&Db<'a>, ServiceId)| db.consumer(id).map(|id| db.name(id));
+    if consumer(o) != consumer(n) {
+        consumer(o).into_iter().for_each(|name| each(Difference::Removed(Field::Consumer, name)));
+        consumer(n).into_iter().for_each(|name| each(Difference::Added(Field::Consumer, name)));
+    }
+    lists(Field::Producers, o, n, &|db, id| db.producers(id), each);
     for (field, towards) in [(Field::TimeoutUp, Direction::Up), (Field::TimeoutDown, Direction::Down)] {
         if old.timeout(old_id, towards) != new.timeout(new_id, towards) {
             each(Difference::Setting(field));
@@ -110,7 +114,7 @@ fn files<'a>(
     old_id: ServiceId,
     new: &Db<'a>,
     new_id: ServiceId,
-    each: &mut impl FnMut(Difference<'a>),
+    each: &mut dyn FnMut(Difference<'a>),
 ) {
     use core::cmp::Ordering::{Equal, Greater, Less};
     let (mut olds, mut news) = (old.files(old_id).peekable(), new.files(new_id).peekable());
@@ -143,12 +147,12 @@ fn file_change(old: &File<'_>, new: &File<'_>) -> Option<At> {
 }
 
 /// Compares two lists of services by name.
-fn lists<'a, I: Iterator<Item = ServiceId>>(
+fn lists<'a>(
     field: Field,
     old: (&Db<'a>, ServiceId),
     new: (&Db<'a>, ServiceId),
-    list: impl Fn(&Db<'a>, ServiceId) -> I,
-    each: &mut impl FnMut(Difference<'a>),
+    list: &dyn Fn(&Db<'a>, ServiceId) -> Ids<'a>,
+    each: &mut dyn FnMut(Difference<'a>),
 ) {
     let has = |(db, id): (&Db<'a>, ServiceId), name: &[u8]| list(db, id).any(|s| db.name(s) == name);
     for service in list(old.0, old.1).filter(|s| !has(new, old.0.name(*s))) {

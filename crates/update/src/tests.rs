@@ -291,7 +291,7 @@ fn differences_name_files_lines_and_lists() {
     let old = leak(image(&source(&[("a", def(&[])), ("b", finish)]), &[]));
     let new = leak(image(&source(&[("a", def(&[])), ("b", Def { run: "run\nmore\n", ..def(&[]) })]), &[]));
     let mut found = Vec::new();
-    differences(&old, old.service(1).unwrap(), &new, new.service(1).unwrap(), |d| found.push(d));
+    differences(&old, old.service(1).unwrap(), &new, new.service(1).unwrap(), &mut |d| found.push(d));
     let dependency = Difference::Removed(Field::Dependencies, b"a");
     assert_eq!(
         found,

@@ -153,7 +153,7 @@ fn services(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
             continue;
         }
         let before = out.found;
-        differences(a, old, b, new, |difference| {
+        differences(a, old, b, new, &mut |difference| {
             out.between = between((a, old), (b, new), difference);
             one(out, name, difference);
         });
