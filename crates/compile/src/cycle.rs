@@ -15,33 +15,35 @@ enum Seen {
 }
 
 /// Walks from each of `starts`: the order in which definitions were finished (what they point at first), and the
-/// cycles that were met, each as the definitions on it.
-pub fn walk<I: Iterator<Item = u32>>(
+/// cycles that were met, each as the definitions on it. `next` gives the nth of those that a definition points at.
+pub fn walk(
     starts: &[u32],
     count: usize,
-    next: impl Fn(u32) -> I,
+    next: &dyn Fn(u32, usize) -> Option<u32>,
 ) -> (Vec<u32>, Vec<Vec<u32>>) {
     let mut seen = alloc::vec![Seen::No; count];
     let mut told = alloc::vec![false; count];
     let (mut finished, mut cycles) = (Vec::with_capacity(starts.len()), Vec::new());
-    let mut path: Vec<(u32, I)> = Vec::new();
+    // Each with how many of those that it points at have been looked at.
+    let mut path: Vec<(u32, usize)> = Vec::new();
     for start in starts {
         if seen.get(*start as usize) != Some(&Seen::No) {
             continue;
         }
         mark(&mut seen, *start, Seen::Open);
-        path.push((*start, next(*start)));
-        while let Some((number, rest)) = path.last_mut() {
-            let Some(other) = rest.next() else {
+        path.push((*start, 0));
+        while let Some((number, looked_at)) = path.last_mut() {
+            let Some(other) = next(*number, *looked_at) else {
                 mark(&mut seen, *number, Seen::Done);
                 finished.push(*number);
                 path.pop();
                 continue;
             };
+            *looked_at += 1;
             match seen.get(other as usize) {
                 Some(Seen::No) => {
                     mark(&mut seen, other, Seen::Open);
-                    path.push((other, next(other)));
+                    path.push((other, 0));
                 }
                 Some(Seen::Open) => {
                     let from = path.iter().position(|(n, _)| *n == other).unwrap_or(0);
@@ -93,7 +95,7 @@ pub fn report(names: &mut Names, path: &[u32], what: What) {
 pub fn find(names: &mut Names, graph: &Graph) {
     let atomic: Vec<u32> =
         names.in_order().iter().copied().filter(|n| names.kind(*n) != Type::Bundle).collect();
-    let (_, cycles) = walk(&atomic, names.definitions.len(), |n| graph.waits_for(n));
+    let (_, cycles) = walk(&atomic, names.definitions.len(), &|n, at| graph.waits_for(n, at));
     for path in cycles {
         report(names, &path, What::Cycle);
     }

@@ -44,7 +44,7 @@ pub fn flatten(names: &mut Names) -> Vec<Vec<u32>> {
         }
     }
     let next = |n: u32| direct.get(n as usize).map(Vec::as_slice).unwrap_or_default();
-    let (finished, cycles) = cycle::walk(&bundles, count, |n| next(n).iter().copied());
+    let (finished, cycles) = cycle::walk(&bundles, count, &|n, at| next(n).get(at).copied());
     for path in cycles {
         cycle::report(names, &path, What::BundleCycle);
     }
@@ -217,9 +217,16 @@ impl Graph {
         }
     }
 
-    /// What a service waits for when it starts.
-    pub fn waits_for(&self, number: u32) -> impl Iterator<Item = u32> {
-        [&self.needs, &self.wants, &self.after].into_iter().flat_map(move |l| l.get(number).iter().copied())
+    /// The nth of those that a service waits for when it starts.
+    pub fn waits_for(&self, number: u32, mut at: usize) -> Option<u32> {
+        for lists in [&self.needs, &self.wants, &self.after] {
+            let list = lists.get(number);
+            if let Some(found) = list.get(at) {
+                return Some(*found);
+            }
+            at -= list.len();
+        }
+        None
     }
 }
 

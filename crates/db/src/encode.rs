@@ -108,9 +108,7 @@ pub fn encode_edited(
     order(services, bundles)?;
     let mut parts = Parts { paths: paths(services), ..Parts::default() };
     let reverse = Reverse::new(services);
-    let producers = Reverse::of(services.len(), || {
-        services.iter().enumerate().filter_map(|(i, s)| s.consumer.map(|c| (i as u16, c)))
-    });
+    let producers = Reverse::of(services, &|s, each| s.consumer.into_iter().for_each(each));
     for (number, service) in services.iter().enumerate() {
         parts.service(number, service, &reverse, &producers)?;
     }
@@ -168,18 +166,18 @@ struct Reverse {
 
 impl Reverse {
     fn new(services: &[NewService<'_>]) -> Self {
-        Self::of(services.len(), || {
-            let all = services.iter().enumerate();
-            all.flat_map(|(i, s)| s.dependencies.iter().map(move |d| (i as u16, *d)))
-        })
+        Self::of(services, &|s, each| s.dependencies.iter().for_each(|to| each(*to)))
     }
 
-    fn of<I: Iterator<Item = (u16, u16)>>(count: usize, edges: impl Fn() -> I) -> Self {
-        let mut starts = alloc::vec![0u32; count + 1];
-        for (_, to) in edges() {
-            if let Some(n) = starts.get_mut(usize::from(to) + 1) {
-                *n += 1;
-            }
+    /// `edges` calls back for each service that one points at.
+    fn of(services: &[NewService<'_>], edges: &dyn Fn(&NewService<'_>, &mut dyn FnMut(u16))) -> Self {
+        let mut starts = alloc::vec![0u32; services.len() + 1];
+        for service in services {
+            edges(service, &mut |to| {
+                if let Some(n) = starts.get_mut(usize::from(to) + 1) {
+                    *n += 1;
+                }
+            });
         }
         let mut sum = 0;
         for start in &mut starts {
@@ -188,13 +186,15 @@ impl Reverse {
         }
         let mut next = starts.clone();
         let mut reversed = alloc::vec![0u16; sum as usize];
-        for (from, to) in edges() {
-            if let Some(at) = next.get_mut(usize::from(to)) {
-                if let Some(slot) = reversed.get_mut(*at as usize) {
-                    *slot = from;
+        for (from, service) in services.iter().enumerate() {
+            edges(service, &mut |to| {
+                if let Some(at) = next.get_mut(usize::from(to)) {
+                    if let Some(slot) = reversed.get_mut(*at as usize) {
+                        *slot = from as u16;
+                    }
+                    *at += 1;
                 }
-                *at += 1;
-            }
+            });
         }
         Self { starts, edges: reversed }
     }
