@@ -4,7 +4,7 @@
 
 use harness::process::run_for;
 use harness::wait::must;
-use harness::{Done, Scanner, Scratch, Suite};
+use harness::{Done, Scanner, Scratch, Suite, User};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -309,6 +309,36 @@ fn a_live_directory_on_a_full_file_system_is_refused_and_leaves_nothing() {
         assert!(scanned.is_empty(), "{kib} KiB: in the scan directory: {scanned:?}");
     }
     init("live").expect(0);
+}
+
+/// Whatever the umask of who calls: everybody can read what is there, and an ordinary user can go on with a tree of their own.
+#[test]
+fn a_live_directory_made_under_a_strict_umask_can_be_read() {
+    for user in [User::Same, User::Ordinary] {
+        let scratch = Scratch::of(user);
+        sleeper(&scratch, "a");
+        compile(&scratch).expect(0);
+        let scanner = Scanner::start(&scratch, &Suite::skeg());
+        let init = scratch.command(
+            &Suite::skeg(),
+            "s6-rc-init",
+            &["-c", &scratch.text("db"), "-l", &scratch.text("live"), &scratch.text("scan")],
+        );
+        let mut strict = std::process::Command::new("sh");
+        strict.args(["-c", "umask 777; exec \"$@\"", "sh"]).arg(init.get_program()).args(init.get_args());
+        scratch.mark(&mut strict);
+        harness::process::run(&mut strict).expect(0);
+        let mode = |name: &str| {
+            let stat = std::fs::metadata(scratch.at(name)).expect(name);
+            std::os::unix::fs::PermissionsExt::mode(&stat.permissions()) & 0o777
+        };
+        assert_eq!(
+            ["live:sv", "live:sv/lock", "live:1", "live:1/state"].map(mode),
+            [0o755, 0o644, 0o755, 0o644]
+        );
+        rc(&scratch, &["start", "a"]).expect(0);
+        scanner.service("a").must("up", |s| s.up());
+    }
 }
 
 #[test]

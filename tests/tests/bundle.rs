@@ -60,6 +60,11 @@ fn bundles_of_an_image_are_added_deleted_and_both_at_once() {
     assert_eq!(case.contents("x"), ["a", "c"]);
     assert_eq!(case.contents("y"), [""; 0]);
     case.run("s6-rc-db", &["-c", "image", "type", "abc"]).expect(3);
+    // A link stays one, and leads to the edited image.
+    std::os::unix::fs::symlink("image", case.scratch.at("link")).unwrap();
+    case.run("s6-rc-bundle", &["-c", "link", "add", "z", "b"]).expect(0);
+    assert!(case.scratch.at("link").is_symlink());
+    assert_eq!(case.contents("z"), ["b"]);
     case.edit(&["multiple", " x"]).expect(100);
     case.edit(&["frobnicate"]).expect(100);
 }

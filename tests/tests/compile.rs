@@ -205,8 +205,26 @@ fn an_existing_output_is_refused_and_replaced_on_demand() {
     std::fs::write(tree.at(".image.new"), "half").unwrap();
     assert!(tree.compile(&["--replace"]).status.success());
     assert!(!tree.at(".image.new").exists());
-    // A directory can't be replaced by a file.
+    // What is no file can't be replaced by one: a directory, or what may be a device.
     assert_eq!(tree.compile_to(&tree.at("source"), &["--replace"]).status.code(), Some(111));
+    let (fifo, link) = (tree.at("fifo"), tree.at("link"));
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for path in [&fifo, &link] {
+        let _ = std::os::unix::fs::symlink("fifo", &link);
+        let done = tree.compile_to(path, &["--replace"]);
+        assert_eq!(done.status.code(), Some(111));
+        has(&lines(&done.stderr), "is no regular file");
+        assert!(std::os::unix::fs::FileTypeExt::is_fifo(&fifo.metadata().unwrap().file_type()));
+    }
+    // A link stays, and leads to the new image, whether there was one or not.
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("later", &link).unwrap();
+    for _ in 0..2 {
+        tree.oneshot("c", &[]);
+        assert!(tree.compile_to(&link, &["--replace"]).status.success());
+        assert!(link.is_symlink() && std::fs::read(tree.at("later")).unwrap().starts_with(b"\x89skeg"));
+    }
 }
 
 #[test]

@@ -118,3 +118,65 @@ fn a_verb_gives_up_after_its_wait_and_the_s6_names_at_once_and_both_name_the_hol
         tree.names_the_holder(&done.err);
     }
 }
+
+/// Changes that a script or a service of a transition calls, of the same live directory: each is refused at once, with that
+/// reason, whether it would wait or not.
+#[test]
+fn a_change_from_inside_a_transition_is_refused_with_that_reason() {
+    let commands = [
+        ("start", "s6-rc -l LIVE start other"),
+        ("block", "s6-rc -b -l LIVE start other"),
+        ("list", "s6-rc -b -l LIVE list"),
+        ("update", "s6-rc-update -l LIVE NEW"),
+        ("update-b", "s6-rc-update -b -l LIVE NEW"),
+        ("bundle", "s6-rc-bundle -l LIVE add both other"),
+        ("bundle-b", "s6-rc-bundle -b -l LIVE add both other"),
+        ("restart", "restart -l LIVE other"),
+        ("apply", "apply -l LIVE NEW"),
+        ("recover", "recover -l LIVE"),
+        ("plan", "plan -l LIVE NEW"),
+        ("diff", "diff -l LIVE NEW"),
+        ("sync", "sync -l LIVE -o NEW.other SRC"),
+        ("init", "s6-rc-init -b -c NEW -l LIVE SCAN"),
+    ];
+    for tree in [Some(Suite::skeg()), Suite::debian()].into_iter().flatten() {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        let (image, live) = (scratch.text("image"), scratch.text("live"));
+        for (name, command) in commands {
+            let binary = skeg.binary().display();
+            let command = command.replace("LIVE", &live).replace("NEW", &image);
+            let command = command.replace("SRC", &scratch.text("src")).replace("SCAN", &scratch.text("scan"));
+            scratch.file(format!("src/{name}/type"), "oneshot\n");
+            scratch.file(format!("src/{name}/up"), format!("{binary} {command}\n"));
+            let out = scratch.text(&format!("told-{name}"));
+            scratch.file(format!("src/long-{name}/type"), "longrun\n");
+            scratch.file(format!("src/long-{name}/notification-fd"), "3\n");
+            // Its supervisor knows of it a moment after it has begun.
+            let known = format!("until test \"$({binary} s6-svstat -o pid .)\" = $$; do :; done");
+            let run = format!("#!/bin/sh\n{known}\n{binary} {command} 2>{out}\necho >&3\nexec sleep 1000\n");
+            scratch.file(format!("src/long-{name}/run"), run);
+        }
+        scratch.file("src/other/type", "oneshot\n");
+        scratch.file("src/other/up", "");
+        scratch.run(&skeg, "s6-rc-compile", &[&image, &scratch.text("src")]).expect(0);
+        let _scanner = Scanner::start(&scratch, &tree);
+        scratch.run(&skeg, "s6-rc-init", &["-c", &image, "-l", &live, &scratch.text("scan")]).expect(0);
+        let reason = |service: &str| {
+            format!(
+                "called from inside the transition of service {service}, whose command holds the lock of {live}"
+            )
+        };
+        for (name, _) in commands {
+            let done = scratch.run(&skeg, "s6-rc", &["-l", &live, "start", name]).expect(1);
+            assert!(done.took < DEFAULT, "{name} waited {:?}", done.took);
+            assert!(done.err.contains(&reason(name)), "{name}: {}", done.err);
+            let long = format!("long-{name}");
+            let done = scratch.run(&skeg, "s6-rc", &["-l", &live, "start", &long]).expect(0);
+            assert!(done.took < DEFAULT, "{long} waited {:?}", done.took);
+            let told = scratch.read(format!("told-{name}"));
+            assert!(told.contains(&reason(&long)), "{long}: {told}");
+        }
+        let up = scratch.run(&skeg, "s6-rc", &["-l", &live, "-a", "list"]).expect(0);
+        assert!(!up.lines().contains(&"other".to_owned()), "{}", up.out);
+    }
+}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 //! The manager beyond the recorded cases: no fork, locks that explain, what a death in the middle leaves, timeouts, signals.
 
-use harness::process::{LONG, kill};
+use harness::process::{LONG, kill, run};
 use harness::wait::{PATIENCE, must};
-use harness::{Done, Scanner, Scratch, Suite};
+use harness::{Done, Scanner, Scratch, Suite, User};
 use rustix::process::Signal;
 
 /// A live tree: a scratch directory with definitions in `src`, an image, a scanner and a live directory.
@@ -369,6 +369,35 @@ fn wishes_and_what_is_manual(suite: &Suite) {
     assert_eq!(up(), ["first", "last", "login", "middle", "shell", "web"]);
 }
 
+/// Another user than the tree's can read the record, but ask no supervisor: nothing is said that is not known.
+#[test]
+fn who_may_not_ask_a_supervisor_is_told_so() {
+    use std::os::unix::process::CommandExt;
+    let Some((uid, gid)) = User::Ordinary.ids() else { return println!("left out: only root has two users") };
+    for suite in both_trees() {
+        let tree = Tree::new(&suite, |s| longrun(s, "web", "exec sleep 1000", &[]));
+        tree.run("s6-rc", &["start", "web"]).expect(0);
+        let other = |applet: &str, words: &[&str]| {
+            let words = [&["-l", &tree.live], words].concat();
+            run(tree.scratch.command(&tree.skeg, applet, &words).uid(uid).gid(gid)).expect(0)
+        };
+        let table = other("status", &["web"]);
+        assert!(table.out.contains(" up ") && !table.out.contains("unsupervised"), "{}", table.out);
+        assert!(
+            table.err.contains("only root and the user of the supervisors can ask them"),
+            "{}",
+            table.err
+        );
+        let json = other("status", &["--json", "web"]).out;
+        assert!(json.contains("\"state\":\"up\"") && !json.contains("supervised"), "{json}");
+        let why = other("why", &["web"]).out;
+        assert!(why.starts_with("web: up by the record: only root and the user of its supervisor"), "{why}");
+        let refused = [&["-l", &tree.live][..], &["stop", "web"]].concat();
+        let refused = run(tree.scratch.command(&tree.skeg, "s6-rc", &refused).uid(uid).gid(gid)).expect(111);
+        assert!(refused.err.contains("permission denied"), "{}", refused.err);
+    }
+}
+
 #[test]
 fn why_tells_what_hinders_a_longrun() {
     let tree = Tree::new(&Suite::skeg(), |s| {
@@ -421,6 +450,15 @@ fn init_again_changes_nothing_and_another_image_is_refused() {
     tree.scratch.run(&tree.skeg, "s6-rc-init", &["-c", &other, "-l", &second, "-p", "x-", &scan]).expect(0);
     tree.scratch.run(&tree.skeg, "s6-rc", &["-l", &second, "start", "dns"]).expect(0);
     tree.scanner.service("x-dns").must("up", |s| s.pid != 0);
+    // A third one with the same names: the entry is named as it is there.
+    let third = tree.scratch.text("third");
+    for (prefix, entry) in [("x-", "x-dns"), ("", "s6rc-fdholder")] {
+        let image = if prefix.is_empty() { &image } else { &other };
+        let words = ["-c", image, "-l", &third, "-p", prefix, &scan];
+        let refused = tree.scratch.run(&tree.skeg, "s6-rc-init", &words).expect(111).err;
+        assert!(refused.contains(&format!("has an entry '{entry}' that is not ours")), "{refused}");
+        assert!(!tree.scratch.at("third").exists() && !tree.scratch.at("third:1").exists());
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::journal::Journal;
 use crate::lock::{Access, Lock, Wait};
 use crate::place::Place;
 use crate::scandir::ScanDir;
+use crate::service_dir::Umask;
 use crate::state::States;
 use core::ffi::CStr;
 use sys::{AsFd, BorrowedFd, Errno, OwnedFd, fs};
@@ -47,6 +48,7 @@ impl Locked {
     /// As [`Self::open`] for a change, but makes `LIVE:sv` where it is missing: for init.
     pub fn make(live: &CStr, wait: Wait) -> Result<Self, LiveError> {
         let place = Place::new(live)?;
+        let _umask = Umask::none();
         match fs::mkdir(place.parent(), &place.sv_name(), 0o755) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(LiveError::sys(Op::Create, What::Supervised, e)),

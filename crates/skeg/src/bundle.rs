@@ -95,7 +95,8 @@ fn bundle(call: &Call) -> Result<u8, u8> {
 }
 
 fn edit_file(call: &Call, edit: &Edit, path: &'static CStr) -> Result<u8, u8> {
-    let place = Place::open(call, path)?;
+    let (file, _) = update::output(call, path)?;
+    let place = Place::open(call, &file)?;
     let db = Db::check(map(call, path)?).map_err(|e| refuse_image(call, path, e))?;
     let image = edited(call, edit, &db)?;
     place.write(call, &image, true)?;

@@ -3,6 +3,7 @@
 
 use crate::applet::{Applet, Call, SYSTEM};
 use crate::fault_words;
+use crate::update::output;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use source::{Fault, What};
@@ -44,7 +45,14 @@ fn main(call: &Call) -> Result<u8, u8> {
 }
 
 fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
-    let place = Place::open(call, plan.out)?;
+    let followed;
+    let out = if plan.replace {
+        followed = output(call, plan.out)?.0;
+        followed.as_c()
+    } else {
+        plan.out
+    };
+    let place = Place::open(call, out)?;
     if !plan.replace && sys::fs::lstat(&place.dir, &place.name).is_ok() {
         return Err(place.taken(call));
     }

@@ -16,7 +16,7 @@ mod why;
 use crate::applet::Applet;
 pub use init::{unable_to, warn_of};
 pub use json::Json;
-pub use open::{Opened, corrupt, open, tell_unfinished};
+pub use open::{Opened, corrupt, lock, open, tell_unfinished};
 pub use report::{Reporter, ended, owed, session_error};
 
 /// The applets of this area.

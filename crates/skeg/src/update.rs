@@ -13,7 +13,7 @@ mod recover;
 mod sync;
 
 use crate::applet::Applet;
-pub use image::{ImageFile, link_target, map_image, real_path};
+pub use image::{ImageFile, link_target, map_image, output, real_path};
 pub use rc_update::perform;
 pub use recover::finish;
 

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use live::tree::Status;
 use live::{Outcome, State};
-use sys::fs;
+use sys::{Result, fs};
 
 /// A transition that is over.
 #[derive(Clone, Copy)]
@@ -34,8 +34,10 @@ pub struct Found<'a> {
     pub state: State,
     /// Whether an update or a restart wanted it up and ended without.
     pub owed: bool,
-    /// What its supervisor says; none for a oneshot and where nobody supervises it.
+    /// What its supervisor says; none for a oneshot, where nobody supervises it, and where that is `hidden`.
     pub status: Option<Status>,
+    /// Whether this user may not ask its supervisor.
+    pub hidden: bool,
     /// Whether its process has ended once since it is supervised.
     pub has_ended: bool,
     /// For how many seconds it has been as its supervisor says.
@@ -96,7 +98,8 @@ impl<'a> Facts<'a> {
     pub fn of(&self, service: u16) -> Found<'a> {
         let (image, index) = (&self.opened.image, usize::from(service));
         let oneshot = image.is_oneshot(service);
-        let status = if oneshot { None } else { self.status(service) };
+        let asked = if oneshot { Ok(None) } else { self.status(service) };
+        let (status, hidden) = (asked.unwrap_or(None), asked.is_err());
         let has_ended =
             status.is_some_and(|s| s.wait != 0 || !s.is_up() && !s.paused && self.has_died(service));
         let since = status.map_or(0, |s| {
@@ -110,6 +113,7 @@ impl<'a> Facts<'a> {
             state: self.opened.live.states().get(index),
             owed: self.opened.live.states().is_owed(index),
             status,
+            hidden,
             has_ended,
             since,
             started: self.starts.get(index).copied().flatten(),
@@ -117,15 +121,12 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn status(&self, service: u16) -> Option<Status> {
+    fn status(&self, service: u16) -> Result<Option<Status>> {
         let generation = self.opened.live.generation();
-        let path = generation.service_path(self.opened.image.name(service), b"").ok()?;
+        let Ok(path) = generation.service_path(self.opened.image.name(service), b"") else { return Ok(None) };
         let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
-        let directory = fs::open(generation.dir(), &path, flags, 0).ok()?;
-        if !live::tree::is_supervised(&directory).unwrap_or(false) {
-            return None;
-        }
-        Status::read(&directory).ok()
+        let Ok(directory) = fs::open(generation.dir(), &path, flags, 0) else { return Ok(None) };
+        if live::tree::is_supervised(&directory)? { Status::read(&directory).map(Some) } else { Ok(None) }
     }
 
     /// Whether its supervisor has a death on record. A status alone does not tell an exit with 0 from a process that never was.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: ISC
 //! `s6-rc-init`: makes the live directory.
 
+use super::open::lock;
 use crate::applet::{Call, SYSTEM, USAGE};
 use crate::update::{ImageFile, link_target, real_path};
 use core::ffi::CStr;
 use engine::Image;
-use live::{Fault, LiveError, Notes};
+use live::{Access, Fault, Live, LiveError, Notes, Wait};
 use run::init::{Made, Plan};
 use run::{RunError, Trouble};
 
@@ -56,6 +57,10 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     } else {
         path
     };
+    if call.block() != Wait::No && Live::open(call.live(), Access::Look, Wait::No).is_ok() {
+        // Here it is known who holds it, and whether that waits for this very process.
+        lock(call, call.live(), Access::Read, call.block())?;
+    }
     let prefix = call.value(b'p').unwrap_or_default().to_bytes();
     let notes = Notes { compiled, scandir, prefix, skeg };
     let plan = Plan {
@@ -107,7 +112,9 @@ fn failed(call: &Call, scandir: &CStr, image: &Image<'_>, error: RunError) -> u8
         Trouble::Live(e) if matches!(e.fault(), Fault::Taken(_)) => {
             let service = if let Fault::Taken(service) = e.fault() { service } else { 0 };
             let what = t!("% has an entry '%' that is not ours (-p gives ours a prefix)");
-            call.say_two(what, scandir, image.name(service));
+            let mut entry = text::Line::new();
+            entry.put(call.value(b'p').unwrap_or_default().to_bytes()).put(image.name(service));
+            call.say_two(what, scandir, entry.as_bytes());
             SYSTEM
         }
         Trouble::Live(_) | Trouble::Prepare(_) | Trouble::Wait(_) | Trouble::Elsewhere => {

@@ -94,13 +94,14 @@ pub fn tell_unfinished(call: &Call, live: &Live, is_locked: bool) {
     }
 }
 
-/// Takes the lock; asks now and then whether its holder waits for this very process.
-fn lock(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Locked, u8> {
+/// Takes the lock; asks now and then whether its holder waits for this very process. Else the exit code, after a message.
+pub fn lock(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Locked, u8> {
     /// Between two questions: a supervisor says who its child is only after the child has begun.
     const ASK: Millis = Millis(300);
     let (mut step, mut looked) = (Wait::No, None);
     loop {
         let refused = match Locked::open(path, access, step) {
+            Err(e) if step == Wait::No && matches!(e.fault(), Fault::Busy(_)) => e,
             Err(e) if wait != step && matches!(e.fault(), Fault::Busy(_) | Fault::TimedOut(_)) => e,
             other => return other.map_err(|e| live_words::complain(call, path, e)),
         };

@@ -34,6 +34,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     }
     let facts = Facts::read(&opened);
     let found: Vec<Found<'_>> = selected.iter().map(|service| facts.of(service)).collect();
+    if found.iter().any(|f| f.hidden) {
+        call.say(t!("only root and the user of the supervisors can ask them: this is the record"), b"");
+    }
     words::output(&if call.has(b'j') { json(&found) } else { table(&found) })?;
     Ok(u8::from(!found.iter().all(|f| f.state.is_up())))
 }
@@ -58,7 +61,7 @@ fn json(found: &[Found<'_>]) -> Vec<u8> {
         json.key(b"state").string(state(f));
         json.key(b"uncertain").boolean(f.state.uncertain);
         json.key(b"owed").boolean(f.owed);
-        if !f.oneshot {
+        if !f.oneshot && !f.hidden {
             json.key(b"supervised").boolean(f.status.is_some());
         }
         if let Some(status) = f.status {
@@ -105,7 +108,7 @@ fn detail(f: &Found<'_>) -> &'static [u8] {
     match f.status {
         _ if f.state.uncertain => b"uncertain",
         _ if f.owed => b"down, owed",
-        None if !f.oneshot => b"unsupervised",
+        None if !f.oneshot && !f.hidden => b"unsupervised",
         _ if f.is_given_up() => b"failed",
         Some(s) if f.state.is_up() && !s.is_up() => b"restarting",
         Some(s) if f.state.is_up() && s.ready => b"up, ready",

@@ -120,6 +120,9 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         Some(_) if found.is_given_up() => {
             line.put(t!(", but it has ended and is not started again").bytes());
         }
+        None if found.hidden => {
+            line.put(t!(" by the record: only root and the user of its supervisor can ask that").bytes());
+        }
         None if !found.oneshot => {
             line.put(t!(", nobody supervises it").bytes());
         }

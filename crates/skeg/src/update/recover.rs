@@ -3,7 +3,7 @@
 
 use crate::applet::Call;
 use crate::live_words;
-use crate::manager::{Reporter, owed, session_error};
+use crate::manager::{Reporter, lock, owed, session_error};
 use core::ffi::CStr;
 use live::{Access, LiveError, Locked, Wait};
 use run::RunError;
@@ -14,8 +14,7 @@ pub const OPTIONS: &str = "0 l=livedir v#verbosity t#timeout w#wait";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let live = call.live();
-    let locked = Locked::open(live, Access::Change, call.patience());
-    let locked = locked.map_err(|e| live_words::complain(call, live, e))?;
+    let locked = lock(call, live, Access::Change, call.patience())?;
     let good = mend(call, live, locked, call.deadline(), call.number(b'v', 1))?;
     Ok(u8::from(!good))
 }
