@@ -57,6 +57,13 @@ fn instances_are_made_controlled_and_kept_over_updates_and_restarts() {
             assert!(!scratch.at(format!("scan/web/{left}")).exists(), "{left} is left");
         }
 
+        let third = scratch.text("db-third");
+        std::fs::rename(scratch.at("src-second"), scratch.at("src-third")).expect("a rename");
+        scratch.file("src-third/web/template/data/word", "third-data\n");
+        scratch.run(&skeg, "s6-rc-compile", &[&third, &scratch.text("src-third")]).expect(0);
+        let plan = rc("plan", &[&third]).expect(0).out;
+        assert_eq!(plan, "in place web: its template/data/word changed, line 1; for new instances\n");
+
         // The service is stopped, with all instances, and started: they come back.
         let two = service("two").must("up", |s| s.up());
         rc("s6-rc", &["-d", "change", "web"]).expect(0);

@@ -389,7 +389,9 @@ fn a_signal_ends_a_change() {
             change.said().lines().any(|line| line.contains("web") && line.contains(": up after"))
         });
         change.signal(signal);
-        change.finish(LONG).expect(1);
+        let said = change.finish(LONG).expect(1).err;
+        let name = if signal == Signal::TERM { "SIGTERM" } else { "SIGINT" };
+        assert!(!suite.is_skeg() || said.contains(&format!("s6-rc: {name} came: ")), "{said}");
         scanner.service("never").must("sent down", |s| s.pid == 0);
         let up = visible(&scratch.run(&suite, "s6-rc", &["-l", &live, "-a", "list"]));
         assert_eq!(up, ["disk", "ess", "web"]);

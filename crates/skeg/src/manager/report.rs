@@ -38,8 +38,9 @@ impl<'a> Reporter<'a> {
         let least = match note {
             Note::Already(..) => 3,
             Note::Done(..) if self.times => 0,
-            Note::Begin(..) | Note::Done(..) | Note::Reloaded(_) | Note::Signal(_) => 2,
-            Note::Failed(..)
+            Note::Begin(..) | Note::Done(..) | Note::Reloaded(_) => 2,
+            Note::Signal(_)
+            | Note::Failed(..)
             | Note::NotReloaded(..)
             | Note::Essential(_)
             | Note::StaysDown(..)

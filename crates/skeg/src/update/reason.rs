@@ -117,9 +117,12 @@ pub fn print(plan: &Plan<'_>, apart: &[(&[u8], Text)]) -> Result<(), u8> {
     for service in plan.in_place.iter().filter(|s| plan.kept.contains(*s)) {
         let mut line = Words::new();
         line.put(b"in place ").put_quoted(name(&plan.new, service)).put(b": ");
-        put(&mut line, plan, plan.why.get(usize::from(service)).copied().unwrap_or_default());
+        let why = plan.why.get(usize::from(service)).copied().unwrap_or_default();
+        put(&mut line, plan, why);
         line.put(if plan.reload.contains(service) {
             b"; at once, with a reload".as_slice()
+        } else if matches!(why, Reason::File(path, _) if path.to_bytes().starts_with(b"template/")) {
+            b"; for new instances"
         } else {
             b"; from its next start on"
         });
