@@ -311,6 +311,35 @@ fn a_live_directory_on_a_full_file_system_is_refused_and_leaves_nothing() {
     init("live").expect(0);
 }
 
+/// A scanner takes fewer services than the image has: who waits for the supervisors of all says how many there are not, in
+/// the time that it was given; so does a later command that has to finish that init.
+#[test]
+fn more_services_than_the_scanner_takes_are_told_by_init_and_by_what_follows() {
+    let trees = [Some((Suite::skeg(), "-C")), Suite::debian().map(|debian| (debian, "-c"))];
+    for (tree, option) in trees.into_iter().flatten() {
+        let scratch = Scratch::new();
+        for i in 0..10 {
+            sleeper(&scratch, &format!("s{i}"));
+        }
+        compile(&scratch).expect(0);
+        let _scanner = Scanner::start_with(&scratch, &tree, "scan", &[option, "5"], |_| ());
+        let words =
+            ["-t", "500", "-c", &scratch.text("db"), "-l", &scratch.text("live"), &scratch.text("scan")];
+        // The ten and the manager's own two.
+        let told = |done: Done, what: &str| assert!(done.err.contains(what), "{}", done.err);
+        // One that ends by itself takes back what it has done; one that is killed does not.
+        let done = scratch.run(&Suite::skeg(), "s6-rc-init", &words).expect(111);
+        told(done, "7 services have no supervisor");
+        assert!(!scratch.at("live").exists() && scratch.at("scan").join("s1").symlink_metadata().is_err());
+        let init = scratch.start(&Suite::skeg(), "s6-rc-init", &words[2..]);
+        must("the live directory", || scratch.at("live").exists());
+        init.signal(rustix::process::Signal::KILL);
+        init.finish(Duration::from_secs(60)).expect(137);
+        told(rc(&scratch, &["-t", "500", "start", "s1"]).expect(111), "did not come or go in time");
+        assert_eq!(rc(&scratch, &["-a", "list"]).expect(0).out, "");
+    }
+}
+
 /// Whatever the umask of who calls: everybody can read what is there, and an ordinary user can go on with a tree of their own.
 #[test]
 fn a_live_directory_made_under_a_strict_umask_can_be_read() {
