@@ -311,6 +311,46 @@ fn a_live_directory_on_a_full_file_system_is_refused_and_leaves_nothing() {
     init("live").expect(0);
 }
 
+/// A FIFO in the place of a file of the live directory: nobody waits for who might write into it.
+#[test]
+fn a_fifo_in_the_place_of_a_file_holds_no_command_up() {
+    let files = [
+        "live:1/state",
+        "live:1/image",
+        "live:1/prefix",
+        "live:sv/history",
+        "live:sv/journal",
+        "scan/a/supervise/status",
+    ];
+    for file in files {
+        let (scratch, _scanner) = tree();
+        let path = scratch.at(file);
+        let _ = std::fs::remove_file(&path);
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
+        let (live, image, scan) = (scratch.text("live"), scratch.text("db"), scratch.text("scan"));
+        for words in [
+            &["s6-rc", "-a", "list"][..],
+            &["s6-rc", "-t", "2000", "start", "a"],
+            &["s6-rc-update", "-t", "2000", &image],
+            &["s6-rc-bundle", "add", "b", "a"],
+            &["s6-rc-db", "list", "all"],
+            &["s6-rc-init", "-t", "2000", "-c", &image, &scan],
+            &["status"],
+            &["why", "a"],
+            &["diff", &image],
+            &["plan", &image],
+            &["restart", "-t", "2000", "a"],
+            &["recover", "-t", "2000"],
+        ] {
+            let all = [&["-l", &live], &words[1..]].concat();
+            let done = run_for(&mut scratch.command(&Suite::skeg(), words[0], &all), Duration::from_secs(20));
+            assert!(!done.hung(), "{file}: {words:?} hangs");
+            assert!(matches!(done.code, 0 | 1 | 2) || !done.err.is_empty(), "{file}: {words:?}: {done:?}");
+        }
+    }
+}
+
 /// A scanner takes fewer services than the image has: who waits for the supervisors of all says how many there are not, in
 /// the time that it was given; so does a later command that has to finish that init.
 #[test]

@@ -129,6 +129,43 @@ fn a_version_that_waits_takes_over_at_the_next_start_and_the_old_finish_runs() {
 }
 
 /// Its run writes when it was started, in ms, and ends; the supervisor is killed after each start but the first.
+/// What the owner of a service directory puts in the place of a supervisor's files must not make it wait: it has all the others.
+#[test]
+fn a_fifo_in_the_place_of_a_file_holds_nobody_up() {
+    let scratch = Scratch::new();
+    let names = ["status.new", "status", "death_tally", "death_tally.new", "lock"];
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = |path: std::path::PathBuf| {
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
+    };
+    for name in names {
+        let dir = scratch.folder(format!("scan/{name}/supervise"));
+        fifo(dir.join(name));
+        // A tally is written anew when it is full.
+        service(&scratch, name, "exit 1", &[("max-death-tally", "1\n")]);
+    }
+    for name in
+        ["notification-fd", "timeout-kill", "timeout-finish", "max-death-tally", "down-signal", "down"]
+    {
+        let dir = scratch.folder(format!("scan/{name}"));
+        fifo(dir.join(name));
+        service(&scratch, name, "exec sleep 1000", &[]);
+    }
+    let fine = service(&scratch, "fine", "exec sleep 1000", &[]);
+    let scanner = Scanner::start(&scratch, &Suite::skeg());
+    let pid = fine.must("up", |s| s.up()).pid;
+    must("two deaths of the one with a FIFO for its new tally", || {
+        std::fs::metadata(scratch.at("scan/death_tally.new/supervise/death_tally"))
+            .is_ok_and(|m| m.len() >= 14)
+    });
+    for name in names.iter().chain(&["notification-fd", "timeout-kill", "down-signal"]) {
+        scratch.run(&Suite::skeg(), "s6-svc", &["-d".to_owned(), scratch.text(&format!("scan/{name}"))]);
+    }
+    process::kill(pid, Signal::KILL);
+    fine.must("up again", |s| s.up() && s.pid != pid);
+    must("it has heeded all", || scanner.is_idle());
+}
+
 #[test]
 fn a_crash_loop_slows_down_and_the_supervisors_death_does_not_speed_it_up() {
     let scratch = Scratch::new();

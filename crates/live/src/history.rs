@@ -92,7 +92,7 @@ pub struct History {
 impl History {
     /// Opens the ring to append to it, and finds its newest record.
     pub fn open(sv: BorrowedFd<'_>) -> Result<Self, LiveError> {
-        let flags = fs::OFlags::RDWR | fs::OFlags::CREATE;
+        let flags = fs::OFlags::RDWR | fs::OFlags::CREATE | fs::OFlags::NONBLOCK;
         let file = fs::open(sv, c"history", flags, 0o644).during(Op::Open, What::History)?;
         let newest = newest(&file)?;
         Ok(Self { file, newest })

@@ -158,7 +158,7 @@ impl Journal {
         let body = bytes.get_mut(MAGIC.len()..).unwrap_or_default();
         let used = postcard::to_slice(self, body).map_err(|_| LiveError::BAD_JOURNAL)?.len();
         bytes.truncate(MAGIC.len() + used);
-        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC;
+        let flags = fs::OFlags::WRONLY | fs::OFlags::CREATE | fs::OFlags::TRUNC | fs::OFlags::NONBLOCK;
         let file = fs::open(sv, c"journal.new", flags, 0o644).during(Op::Create, What::Journal)?;
         fs::write_all(&file, &bytes).during(Op::Write, What::Journal)?;
         fs::rename(sv, c"journal.new", sv, c"journal").during(Op::Rename, What::Journal)

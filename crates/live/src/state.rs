@@ -148,7 +148,8 @@ impl States {
     /// Reads the file `state` of this generation. `writable`: changes will be made.
     pub fn open(generation: BorrowedFd<'_>, writable: bool) -> Result<Self, LiveError> {
         let flags = if writable { fs::OFlags::RDWR } else { fs::OFlags::RDONLY };
-        let file = fs::open(generation, c"state", flags, 0).during(Op::Open, What::State)?;
+        let file =
+            fs::open(generation, c"state", flags | fs::OFlags::NONBLOCK, 0).during(Op::Open, What::State)?;
         let length = fs::fstat(&file).during(Op::Read, What::State)?.st_size as usize;
         if length > MOST {
             return Err(LiveError::BAD_STATE);

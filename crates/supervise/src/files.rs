@@ -110,7 +110,8 @@ pub fn truncate_tally(dir: BorrowedFd<'_>) -> Result<()> {
 
 /// Replaces the status file.
 pub fn write_status(dir: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    // Non-blocking, here as everywhere: a FIFO that somebody put there must not hold up all services.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK;
     let file = fs::open(dir, c"supervise/status.new", flags, 0o666)?;
     fs::write_all(&file, bytes)?;
     drop(file);
@@ -148,7 +149,8 @@ pub fn add_death(dir: BorrowedFd<'_>, stamp: Tai64n, wait: u16, most: u32) -> Re
 
 /// A full tally loses its oldest records: written aside and renamed.
 fn shift_tally(dir: BorrowedFd<'_>, old: &OwnedFd, mut from: u64, record: &[u8]) -> Result<()> {
-    let new = fs::open(dir, TALLY_NEW, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o666)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK;
+    let new = fs::open(dir, TALLY_NEW, flags, 0o666)?;
     let mut buf = [0; TALLY_RECORD as usize * 32];
     loop {
         let n = fs::pread(old, &mut buf, from)?;

@@ -34,12 +34,12 @@ pub fn open_dir(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
     call(dir.as_fd(), path).get()
 }
 
-/// A file for reading.
+/// A file for reading. Where it turns out to be a FIFO nobody waits for a writer.
 #[inline(always)]
 pub fn open_read(dir: impl AsFd, path: &CStr) -> Result<OwnedFd> {
     #[inline(never)]
     fn call(dir: BorrowedFd<'_>, path: &CStr) -> NewFd {
-        open(dir, path, OFlags::RDONLY, 0).into()
+        open(dir, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).into()
     }
     call(dir.as_fd(), path).get()
 }
