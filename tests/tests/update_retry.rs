@@ -268,3 +268,41 @@ fn a_renamed_service_is_owed_under_its_new_name_and_one_that_has_gone_is_not() {
     world.run("s6-rc-update", &["-f", &rules, &world.text("c.img")]).expect(0);
     assert_eq!(world.up(), ["logger", "net", "other"]);
 }
+
+/// A stop that is given up before the process has ended, by the service's own time or by a signal to the command: its supervisor
+/// wants it down, whatever was recorded before.
+#[test]
+fn a_stop_that_is_given_up_leaves_what_recover_starts() {
+    for limit in ["200\n", "0\n"] {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        for tree in ["a", "b"] {
+            let run = format!(
+                "#!/bin/sh\n# {tree}\ntrap 'while [ ! -e ../../end ]; do sleep 0.1; done; exit 0' TERM\n: >ready\nwhile :; do sleep 0.1; done\n"
+            );
+            scratch.file(format!("{tree}/slow/type"), "longrun\n");
+            scratch.file(format!("{tree}/slow/run"), run);
+            scratch.file(format!("{tree}/slow/timeout-down"), limit);
+            scratch.run(&skeg, "s6-rc-compile", &[&format!("{tree}.img"), tree]).expect(0);
+        }
+        let (scanner, live) = (Scanner::start(&scratch, &skeg), scratch.text("live"));
+        let run = |applet: &str, words: &[&str]| {
+            scratch.run(&skeg, applet, &[&["-l", live.as_str()], words].concat())
+        };
+        run("s6-rc-init", &["-c", &scratch.text("a.img"), &scratch.text("scan")]).expect(0);
+        run("s6-rc", &["-u", "change", "slow"]).expect(0);
+        let slow = scanner.service("slow");
+        must("its trap", || scratch.at("scan/slow/ready").exists());
+        let apply = scratch.start(&skeg, "apply", &["-l", &live, &scratch.text("b.img")]);
+        let told = slow.must("told to stop", |s| !s.want_up);
+        if limit == "0\n" {
+            apply.signal(rustix::process::Signal::INT);
+        }
+        let done = apply.finish(std::time::Duration::from_secs(30)).expect(9);
+        assert_eq!(down(&done), ["slow"], "{}", done.err);
+        scratch.file("end", "");
+        slow.must("ended", |s| s.pid == 0);
+        run("recover", &[]).expect(0);
+        let back = slow.must("back", |s| s.up() && s.want_up);
+        assert_ne!(back.pid, told.pid);
+    }
+}

@@ -301,10 +301,11 @@ impl<'a> Session<'a> {
         if let (Err(why), Towards::Up) = (&how, towards) {
             self.tell_to_stop(service, matches!(why, Why::Interrupted), unheard);
         }
-        // Where the kernel failed us, the `d` may have been heeded or not: only the supervisor knows. A failed start has
-        // been followed by one.
-        let unknown = |why: &Why| towards == Towards::Down && matches!(why, Why::Control(_) | Why::State(_));
-        if how.as_ref().is_err_and(|why| !unknown(why)) {
+        // A `d` may have been heeded or not, and a process that has got one will end: only the supervisor knows. A failed start
+        // has been followed by one.
+        let is_known =
+            |why: &Why| towards == Towards::Up || matches!(why, Why::NotSupervised | Why::SupervisorGone);
+        if how.as_ref().is_err_and(is_known) {
             self.set_back(service, towards);
         }
         self.ended(change, service, towards, began, how);
