@@ -406,6 +406,9 @@ fn why_tells_what_hinders_a_longrun() {
         longrun(s, "once", "exit 0", &[]);
         s.file("src/once/finish", "#!/bin/sh\nexit 125\n");
         oneshot(s, "absent", "/bin/nothing", &[]);
+        longrun(s, "late", "exec sleep 1000", &[]);
+        s.file("src/late/finish", "#!/bin/sh\nexec sleep 1000\n");
+        s.file("src/late/timeout-finish", "0\n");
     });
     // It has no way to come up; what is told of it is true at any time.
     let said = tree.run("s6-rc", &["-t", "200", "start", "lost"]).expect(2).err;
@@ -421,7 +424,14 @@ fn why_tells_what_hinders_a_longrun() {
         text.contains("with exit code 0\n") && text.contains("'skeg restart once' starts it\n"),
         "{text}"
     );
-    assert!(tree.run("status", &["once"]).out.contains(" failed "));
+    assert!(tree.run("status", &["once"]).expect(1).out.contains(" failed "));
+    tree.run("s6-rc", &["start", "late"]).expect(0);
+    tree.run("s6-rc", &["-t", "200", "stop", "late"]).expect(2);
+    let pid = tree.scanner.service("late").must("its finish runs", |s| s.finishing && s.pid != 0).pid;
+    let text = tree.run("why", &["late"]).expect(0).out;
+    assert!(text.starts_with(&format!("late: stopping, its finish script runs, process {pid}\n")), "{text}");
+    assert!(tree.run("status", &["late"]).expect(1).out.contains(" finishing "));
+    kill(pid, Signal::KILL);
     tree.run("s6-rc", &["start", "absent"]).expect(1);
     let text = tree.run("why", &["absent"]).expect(0).out;
     assert!(text.contains("failed: its script can't be started; after"), "{text}");

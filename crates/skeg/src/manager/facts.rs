@@ -5,7 +5,7 @@ use super::open::Opened;
 use alloc::vec;
 use alloc::vec::Vec;
 use live::tree::Status;
-use live::{Outcome, State};
+use live::{Outcome, Phase, State};
 use sys::{Result, fs};
 
 /// A transition that is over.
@@ -51,7 +51,13 @@ pub struct Found<'a> {
 impl Found<'_> {
     /// Whether it was brought up, has ended, and is not to be started again.
     pub fn is_given_up(&self) -> bool {
-        self.state.is_up() && self.status.is_some_and(|s| !s.is_up() && !s.wanted_up)
+        self.state.phase == Phase::Up && self.status.is_some_and(|s| s.pid == 0 && !s.wanted_up)
+    }
+
+    /// Whether it was brought up, and its supervisor agrees.
+    pub fn is_up(&self) -> bool {
+        self.state.phase == Phase::Up
+            && (self.oneshot || self.status.is_some_and(|s| s.pid != 0 || s.wanted_up))
     }
 }
 

@@ -38,7 +38,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         call.say(t!("only root and the user of the supervisors can ask them: this is the record"), b"");
     }
     words::output(&if call.has(b'j') { json(&found) } else { table(&found) })?;
-    Ok(u8::from(!found.iter().all(|f| f.state.is_up())))
+    Ok(u8::from(!found.iter().all(Found::is_up)))
 }
 
 /// A service's state in one word.
@@ -109,8 +109,9 @@ fn detail(f: &Found<'_>) -> &'static [u8] {
         _ if f.state.uncertain => b"uncertain",
         _ if f.owed => b"down, owed",
         None if !f.oneshot && !f.hidden => b"unsupervised",
+        Some(s) if s.finishing => b"finishing",
         _ if f.is_given_up() => b"failed",
-        Some(s) if f.state.is_up() && !s.is_up() => b"restarting",
+        Some(s) if s.wanted_up && f.state.is_up() && !s.is_up() => b"restarting",
         Some(s) if f.state.is_up() && s.ready => b"up, ready",
         Some(s) if !f.state.is_up() && s.is_up() => b"down, but runs",
         _ => state(f),

@@ -114,6 +114,9 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
                 line.put(if status.ready { b", ready" } else { b", not ready" });
             }
         }
+        Some(status) if status.finishing => {
+            line.put(t!(", its finish script runs, process ").bytes()).num(u64::from(status.pid));
+        }
         Some(status) if status.wanted_up => {
             line.put(t!(", its supervisor starts it again and again").bytes());
         }
