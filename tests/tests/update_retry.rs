@@ -306,3 +306,25 @@ fn a_stop_that_is_given_up_leaves_what_recover_starts() {
         assert_ne!(back.pid, told.pid);
     }
 }
+
+/// What another command left is finished within the time of the one that finds it.
+#[test]
+fn the_time_of_a_command_holds_for_what_it_finishes_first() {
+    let world = World::new();
+    world.behave("down", "hang");
+    let (live, image, rules) = (world.text("live"), world.text("b.img"), world.text("conversion"));
+    let words = ["-l", &live, "-f", &rules, &image];
+    let update = world.scratch.start(&Suite::skeg(), "s6-rc-update", &words);
+    must("its script hangs", || world.run("status", &["net"]).out.contains(" stopping"));
+    update.signal(rustix::process::Signal::KILL);
+    update.finish(std::time::Duration::from_secs(30)).expect(137);
+    for applet in ["recover", "s6-rc-update"] {
+        let words = ["-t", "300", &image];
+        let done = world.run(applet, &words[..if applet == "recover" { 2 } else { 3 }]).expect(111);
+        assert!(
+            done.err.contains("timed out: a script of a command that was killed still runs"),
+            "{}",
+            done.err
+        );
+    }
+}

@@ -78,7 +78,8 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Open
         refuse_nested(call, path, &mut None)?;
         // Said because it may take as long as a script does.
         call.say(t!("a script of a command that was killed may still run: waiting for its end"), b"");
-        settle_scripts(&mut live, None).map_err(|e| super::report::session_error(call, path, e))?;
+        settle_scripts(&mut live, call.deadline())
+            .map_err(|e| super::report::session_error(call, path, e))?;
     }
     Ok(Opened { live, image })
 }

@@ -9,6 +9,7 @@ use core::ffi::CStr;
 use engine::{Image, Towards};
 use live::{History, Outcome, Record};
 use run::{Note, RunError, Trouble, Why};
+use sys::Errno;
 use text::Line;
 
 /// Tells and records what a session does.
@@ -193,6 +194,9 @@ pub fn session_error(call: &Call, live: &CStr, error: RunError) -> u8 {
     let (code, what) = match error.trouble() {
         Trouble::Live(error) => return live_words::complain(call, live, error),
         Trouble::Prepare(errno) => return call.failed(t!("prepare the waiting for events"), b"", errno),
+        Trouble::Wait(Errno::TIMEDOUT) => {
+            (SYSTEM, t!("timed out: a script of a command that was killed still runs"))
+        }
         Trouble::Wait(errno) => return call.failed(t!("wait for events"), b"", errno),
         Trouble::NoScanner => {
             (SYSTEM, t!("no s6-svscan runs on the scan directory of %: start it, then try again"))

@@ -5,7 +5,6 @@ use crate::applet::Call;
 use crate::live_words;
 use crate::manager::{Reporter, lock, owed, session_error};
 use core::ffi::CStr;
-use live::journal::Journal;
 use live::{Access, LiveError, Locked, Wait};
 use run::RunError;
 use run::recover::{Recovered, recover};
@@ -58,10 +57,8 @@ fn mend(
 pub fn finish(call: &Call, live: &CStr, mut locked: Locked, wait: Wait) -> Result<Locked, u8> {
     let complain = |e| live_words::complain(call, live, e);
     // Between the two locks another one may have come, and died.
-    while let Some(journal) = locked.journal().map_err(complain)? {
-        // What has to come back has all the time that it needs; supervisors may never come.
-        let deadline = call.deadline().filter(|_| matches!(journal, Journal::Init(_)));
-        mend(call, live, locked, deadline, 1)?;
+    while locked.journal().map_err(complain)?.is_some() {
+        mend(call, live, locked, call.deadline(), 1)?;
         locked = Locked::open(live, Access::Change, wait).map_err(complain)?;
     }
     Journal::remove_new(locked.sv()).map_err(complain)?;
