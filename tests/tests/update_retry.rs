@@ -328,3 +328,31 @@ fn the_time_of_a_command_holds_for_what_it_finishes_first() {
         );
     }
 }
+
+/// A service that has gone, is down by the record, runs all the same, and does not end.
+#[test]
+fn a_process_that_keeps_its_supervisor_from_leaving_can_be_found() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    for name in ["web", "gone"] {
+        scratch.file(format!("a/{name}/type"), "longrun\n");
+        scratch.file(format!("a/{name}/run"), "#!/bin/sh\ntrap '' TERM\n: >ready\nexec sleep 1000\n");
+    }
+    scratch.run(&skeg, "s6-rc-compile", &["a.img", "a"]).expect(0);
+    std::fs::remove_dir_all(scratch.at("a/gone")).unwrap();
+    let (scanner, live) = (Scanner::start(&scratch, &skeg), scratch.text("live"));
+    let run =
+        |applet: &str, words: &[&str]| scratch.run(&skeg, applet, &[&["-l", live.as_str()], words].concat());
+    run("s6-rc-init", &["-c", &scratch.text("a.img"), &scratch.text("scan")]).expect(0);
+    let gone = scanner.service("gone");
+    gone.control(b"u");
+    must("its trap", || scratch.at("scan/gone/ready").exists());
+    let pid = gone.must("up", |s| s.pid != 0).pid;
+    let hint = format!("s6-svstat on each of {live}:sv/* shows a process that does not end");
+    for (applet, words, code) in [("apply", vec!["-t", "300", "a"], 2), ("recover", vec!["-t", "300"], 111)] {
+        let done = run(applet, &words).expect(code);
+        assert!(done.err.contains(&hint), "{applet}: {}", done.err);
+    }
+    harness::process::kill(pid, rustix::process::Signal::KILL);
+    run("recover", &[]).expect(0);
+    assert!(!scratch.at("scan/gone").exists());
+}

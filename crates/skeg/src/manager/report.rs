@@ -210,7 +210,12 @@ pub fn session_error(call: &Call, live: &CStr, error: RunError) -> u8 {
         | Trouble::OtherPrefix
         | Trouble::Unfinished
         | Trouble::TimedOut(_)
-        | Trouble::Unable(_) => (SYSTEM, t!("the supervisors of % did not come or go in time: try again")),
+        | Trouble::Unable(_) => (
+            SYSTEM,
+            t!(
+                "the supervisors of % did not come or go in time: s6-svstat on each of %:sv/* shows a process that does not end; then try again"
+            ),
+        ),
     };
     call.fail(code, what, live.to_bytes())
 }

@@ -122,7 +122,10 @@ fn say(call: &Call, live: &CStr, error: UpdateError) -> u8 {
         Trouble::NoScanner => {
             call.fail(USAGE, t!("no s6-svscan runs on the scan directory of %"), live.to_bytes())
         }
-        Trouble::TimedOut(_) => call.fail(2, t!("timed out waiting for supervisors"), b""),
+        Trouble::TimedOut(_) => {
+            session_error(call, live, error);
+            2
+        }
         _ => call.fail(SYSTEM, t!("the scan directory of % can't be brought up to date"), live.to_bytes()),
     };
     call.fail(code, t!("the new image is in force, but not complete: 'skeg recover' goes on"), b"")
