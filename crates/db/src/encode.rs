@@ -157,6 +157,9 @@ fn ascending(list: &[u16], limit: usize) -> bool {
         && list.last().is_none_or(|l| usize::from(*l) < limit)
 }
 
+/// Calls back for each service that one points at.
+type Edges = dyn Fn(&NewService<'_>, &mut dyn FnMut(u16));
+
 /// Edges turned round: for each service those that point at it, ascending.
 struct Reverse {
     /// Where each service's list begins; one more than there are services.
@@ -169,8 +172,7 @@ impl Reverse {
         Self::of(services, &|s, each| s.dependencies.iter().for_each(|to| each(*to)))
     }
 
-    /// `edges` calls back for each service that one points at.
-    fn of(services: &[NewService<'_>], edges: &dyn Fn(&NewService<'_>, &mut dyn FnMut(u16))) -> Self {
+    fn of(services: &[NewService<'_>], edges: &Edges) -> Self {
         let mut starts = alloc::vec![0u32; services.len() + 1];
         for service in services {
             edges(service, &mut |to| {
