@@ -5,6 +5,7 @@ use crate::applet::Call;
 use crate::live_words;
 use crate::manager::{Reporter, lock, owed, session_error};
 use core::ffi::CStr;
+use live::journal::Journal;
 use live::{Access, LiveError, Locked, Wait};
 use run::RunError;
 use run::recover::{Recovered, recover};
