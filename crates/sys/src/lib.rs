@@ -25,6 +25,8 @@ pub mod net;
 mod owned;
 pub mod process;
 pub mod raw;
+#[cfg(target_arch = "riscv64")]
+mod save_restore;
 pub mod signal;
 pub mod spawn;
 pub mod start;

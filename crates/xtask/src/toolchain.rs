@@ -34,7 +34,8 @@ pub const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.
 pub const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 
 /// What the code generator is told, which runs in the linker.
-const GENERATOR: [&str; 10] = [
+const GENERATOR: [&str; 11] = [
+    "-disable-post-ra",
     "-enable-machine-outliner=always",
     "-disable-machine-licm",
     "-disable-constant-hoisting",
@@ -49,7 +50,7 @@ const GENERATOR: [&str; 10] = [
 /// Flags of every way; those that the targets need to link at all stand in `.cargo/config.toml`. The compiler hands the
 /// whole program to the linker before it is machine code, and that optimises all of it once more.
 const FLAGS: &str = "-Cforce-unwind-tables=no -Csymbol-mangling-version=v0 \
-    -Clinker-plugin-lto -Clink-arg=--lto-newpm-passes=lto<Oz>,default<Oz>,function(sink) -Clink-arg=--lto-partitions=1 \
+    -Clinker-plugin-lto -Clink-arg=--lto-newpm-passes=lto<Oz>,default<Oz>,function(sink,instcombine,simplifycfg) -Clink-arg=--lto-partitions=1 \
     -Clink-arg=--no-eh-frame-hdr -Clink-arg=--icf=all -Crelro-level=off -Clink-arg=--no-rosegment";
 /// Where the library is built too: a panic that nobody could read anyway is one instruction, in the library as well.
 const BUILT_CORE: &str = "-Zunstable-options -Cpanic=immediate-abort";
