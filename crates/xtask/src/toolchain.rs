@@ -34,7 +34,8 @@ pub const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.
 pub const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 
 /// What the code generator is told, which runs in the linker.
-const GENERATOR: [&str; 11] = [
+const GENERATOR: [&str; 12] = [
+    "-enable-misched=0",
     "-disable-post-ra",
     "-enable-machine-outliner=always",
     "-disable-machine-licm",
