@@ -464,3 +464,53 @@ fn a_status_that_could_not_be_written_is_written_once_there_is_room() {
         assert!(said.matches("can't write supervise/status").count() <= 3, "{said}");
     }
 }
+
+/// Makes files until there is no inode left; their removal makes room again.
+fn fill_inodes(at: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let files = (0..).map(|n| at.join(format!("filler{n}")));
+    files.take_while(|path| std::fs::File::create(path).is_ok()).collect()
+}
+
+#[test]
+fn on_a_full_file_system_an_update_and_a_recovery_let_live_what_runs() {
+    let scratch = Scratch::new();
+    sleeper(&scratch, "a");
+    sleeper(&scratch, "b");
+    scratch.run(&Suite::skeg(), "s6-rc-compile", &["first", "src"]).expect(0);
+    scratch.file("src/a/run", "#!/bin/sh\n# other\nexec sleep 1000\n");
+    scratch.run(&Suite::skeg(), "s6-rc-compile", &["other", "src"]).expect(0);
+    let Some(mount) = Mount::new(&scratch, 4096) else { return println!("left out: no mounts here") };
+    let scanner = Scanner::start(&scratch, &Suite::skeg());
+    let live = scratch.text("small/live");
+    let run = |applet: &str, more: &[&str]| {
+        scratch.run(&Suite::skeg(), applet, &[&["-l", live.as_str()], more].concat())
+    };
+    run("s6-rc-init", &["-c", &scratch.text("first"), &scratch.text("scan")]).expect(0);
+    run("s6-rc", &["-u", "change", "a", "b"]).expect(0);
+    let pid = |name: &str| scanner.service(name).status().map(|s| s.pid);
+    let were = [pid("a"), pid("b")];
+    let fillers = fill_inodes(&mount.0);
+    assert!(run("apply", &["other"]).expect(111).err.contains("no space left"));
+    assert_eq!(run("s6-rc", &["-a", "list"]).expect(0).lines(), ["a", "b"]);
+    let free = || fillers.iter().for_each(|file| std::fs::remove_file(file).expect("room"));
+    free();
+    assert_eq!(run("recover", &[]).expect(0).err, "");
+    assert_eq!([pid("a"), pid("b")], were);
+    // A command that was killed when it had its journal.
+    let all = ["-l", &live, "other"].map(str::to_owned);
+    let journal = mount.0.join("live:sv/journal");
+    for n in 1.. {
+        harness::fault::strike(&scratch, &Suite::skeg_fault(), "apply", &all, n, harness::fault::Fault::Kill);
+        if journal.exists() {
+            break;
+        }
+    }
+    fill_inodes(&mount.0);
+    let said = run("recover", &[]).err;
+    assert!(said.contains("no space left"), "{said}");
+    free();
+    run("recover", &[]).expect(0);
+    assert_eq!([pid("a"), pid("b")], were);
+    run("apply", &["other"]).expect(0);
+    assert!(pid("a") != were[0] && pid("b") == were[1]);
+}

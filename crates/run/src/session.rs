@@ -261,8 +261,12 @@ impl<'a> Session<'a> {
                 return false;
             }
             Err(why) => {
+                // It has not been told anything, and is what it was: where the kernel failed us, its supervisor knows.
+                if matches!(why, Why::NotSupervised) {
+                    self.set_back(service, towards);
+                }
                 (self.note)(Note::Begin(service, towards));
-                self.longrun_ended(change, service, towards, monotonic_nanos(), Err(why));
+                self.ended(change, service, towards, monotonic_nanos(), Err(why));
             }
         }
         true

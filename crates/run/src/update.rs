@@ -105,8 +105,11 @@ pub fn update(
     let forward =
         Forward { image: new, plan: Some(plan), deadline: request.deadline, scripts: request.scripts };
     let mut way = Way::new(&forward, &journal);
+    let mut stopped = false;
     for place in JOURNAL..=SWITCH {
-        let done = match step_at(place) {
+        let step = step_at(place);
+        stopped |= step == STOP && !plan.stop.is_empty();
+        let done = match step {
             JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::from),
             BUILD => build(&live, &names, plan, request, next).map(|built| way.built = Some(built)),
             STOP => match stop(&mut live, old, plan, request, tell.old) {
@@ -129,26 +132,33 @@ pub fn update(
             }
         };
         if let Err(error) = done {
-            return Err(back(&mut live, old, &names, &journal, tell.old, error));
+            return Err(back(&mut live, old, &names, &journal, stopped, tell.old, error));
         }
     }
     way.go(&mut live, tell.new).map(Updated::Switched).map_err(UpdateError::After)
 }
 
-/// Something could not be written: what was built goes, what was stopped comes back.
+/// Something could not be written: what was built goes, what was stopped comes back. Where nothing was stopped no service is
+/// looked at: on a full file system that fails, too.
 fn back(
     live: &mut Live,
     old: &Image<'_>,
     names: &Names,
     journal: &Update,
+    stopped: bool,
     note: &mut dyn FnMut(Note),
     error: RunError,
 ) -> UpdateError {
     // The journal stays where this fails, and the next command tries again.
     let _ = live::undo_update(live.locked(), names, journal)
         .map_err(RunError::from)
-        .and_then(|()| settle(live, old, &journal.old_up, None, note).map_err(|_| error))
-        .and_then(|()| bring_back(live, old, &journal.old_up, note).map(|_| ()))
+        .and_then(|()| {
+            if !stopped {
+                return Ok(());
+            }
+            settle(live, old, &journal.old_up, None, note).map_err(|_| error)?;
+            bring_back(live, old, &journal.old_up, note).map(|_| ())
+        })
         .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::from));
     UpdateError::Before(error)
 }
