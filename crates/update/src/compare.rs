@@ -166,7 +166,8 @@ fn lists<'a>(
 /// The file that a difference is about, and where in it.
 fn file_of<'a>(difference: Difference<'a>) -> Option<(&'a CStr, At)> {
     match difference {
-        Difference::FileChanged(path, at) => Some((path, at)),
+        // What a member of a pipeline has as `run` in its definition.
+        Difference::FileChanged(path, at) => Some((if path == c"run.user" { c"run" } else { path }, at)),
         Difference::FileAdded(path) | Difference::FileRemoved(path) => Some((path, At::Nowhere)),
         _ => None,
     }
@@ -211,7 +212,8 @@ pub fn needs_restart<'a>(
     let name = |db: &Db<'a>, id: Option<ServiceId>| id.map(|id| db.name(id));
     let piped = name(old, old.consumer(old_id)) != name(new, new.consumer(new_id))
         || (old.producers(old_id).len() == 0) != (new.producers(new_id).len() == 0);
-    reason.or(piped.then_some(Reason::Pipeline))
+    // The generated `run` of a member names its consumer: that is no change of a file that somebody wrote.
+    piped.then_some(Reason::Pipeline).or(reason)
 }
 
 /// Whether a running process, or a oneshot that is up, was made from this file.
