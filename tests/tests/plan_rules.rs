@@ -266,6 +266,23 @@ rename   dns -> resolver
 }
 
 #[test]
+fn of_a_pipeline_the_place_or_the_file_that_somebody_wrote_is_the_reason() {
+    let world = World::new(&[("from", &[]), ("to", &[]), ("other", &[])], &["from"], |scratch| {
+        for (tree, to) in [("a", "to"), ("b", "other")] {
+            scratch.file(format!("{tree}/from/producer-for"), format!("{to}\n"));
+            scratch.file(format!("{tree}/{to}/consumer-for"), "from\n");
+        }
+    });
+    let reason = |tree: &str| {
+        let plan = world.plan(&[tree]);
+        plan.lines().find_map(|line| line.strip_prefix("restart  from: ").map(str::to_owned))
+    };
+    assert_eq!(reason("b").as_deref(), Some("its place in a pipeline changed"));
+    world.scratch.file("a/from/run", OTHER);
+    assert_eq!(reason("a").as_deref(), Some("its run file changed, line 2"));
+}
+
+#[test]
 fn a_plan_in_json_says_the_same() {
     let world = World::new(&CHAIN, &ALL, |scratch| {
         scratch.file("b/web/run", OTHER);

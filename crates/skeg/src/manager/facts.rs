@@ -57,7 +57,7 @@ impl Found<'_> {
     /// Whether it was brought up, and its supervisor agrees.
     pub fn is_up(&self) -> bool {
         self.state.phase == Phase::Up
-            && (self.oneshot || self.status.is_some_and(|s| s.pid != 0 || s.wanted_up))
+            && (self.oneshot || self.hidden || self.status.is_some_and(|s| s.pid != 0 || s.wanted_up))
     }
 }
 
