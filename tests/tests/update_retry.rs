@@ -356,3 +356,31 @@ fn a_process_that_keeps_its_supervisor_from_leaving_can_be_found() {
     run("recover", &[]).expect(0);
     assert!(!scratch.at("scan/gone").exists());
 }
+
+/// An update that was killed when it had stopped something is undone, which takes no longer than the recovery has.
+#[test]
+fn the_time_of_a_recovery_holds_for_what_comes_back() {
+    let world = World::new();
+    let (live, image, rules) = (world.text("live"), world.text("b.img"), world.text("conversion"));
+    let words = ["-l", &live, "-f", &rules, &image].map(str::to_owned);
+    let is_cut = || {
+        world.scratch.at("live:sv/journal").exists()
+            && !world.is_new()
+            && world.run("status", &["net"]).out.contains(" down")
+    };
+    for n in 1.. {
+        let (fault, kill) = (Suite::skeg_fault(), harness::fault::Fault::Kill);
+        let done = harness::fault::strike(&world.scratch, &fault, "s6-rc-update", &words, n, kill);
+        assert_eq!(done.code, 137, "{done:?}");
+        if is_cut() {
+            break;
+        }
+        world.run("recover", &[]).expect(0);
+    }
+    world.behave("up", "hang");
+    let done = world.run("recover", &["-t", "500"]).expect(1);
+    assert_eq!(down(&done), ["log", "net", "web"], "{}", done.err);
+    world.behave("up", "ok");
+    world.run("recover", &[]).expect(0);
+    world.must_be_complete();
+}

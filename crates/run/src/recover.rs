@@ -13,7 +13,7 @@ use crate::oneshot::client::{quiet_scripts, settle_scripts};
 use crate::oneshot::protocol::DEFAULT_SCRIPTS;
 use crate::owed::{owe, owed_set};
 use crate::session::{Session, Terms};
-use crate::update::{bring_back, from_journal};
+use crate::update::from_journal;
 use engine::{Db, Image, Set, Towards};
 use live::journal::{self, Change, Journal, Update};
 use live::{Live, LiveError, Locked, Names, Op, Phase, ServiceDir, State, What, tree};
@@ -121,7 +121,8 @@ fn finish_update(
         let names = Names::read(live.generation(), image.db())?;
         live::undo_update(live.locked(), &names, update)?;
         settle(&mut live, &image, &update.old_up, deadline, &mut note)?;
-        let outcome = bring_back(&mut live, &image, &update.old_up, &mut note)?;
+        let wanted = from_journal(&update.old_up, image.db().len());
+        let outcome = start(&mut live, &image, &wanted, deadline, &mut note)?;
         Journal::remove(live.locked().sv())?;
         return Ok(Recovered::UpdateUndone(outcome));
     }
@@ -154,7 +155,7 @@ fn finish_change(
 }
 
 /// Starts what is wanted up, and records what does not come.
-fn start(
+pub(crate) fn start(
     live: &mut Live,
     image: &Image<'_>,
     wanted: &Set,

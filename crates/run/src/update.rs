@@ -7,7 +7,7 @@
 use crate::forward::{Built, Forward, SWITCH, Way};
 use crate::note::{Note, Outcome, RunError};
 use crate::owed::owe;
-use crate::recover::settle;
+use crate::recover::{settle, start};
 use crate::session::{Session, Terms};
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -157,23 +157,10 @@ fn back(
                 return Ok(());
             }
             settle(live, old, &journal.old_up, None, note).map_err(|_| error)?;
-            bring_back(live, old, &journal.old_up, note).map(|_| ())
+            start(live, old, &from_journal(&journal.old_up, old.db().len()), None, note).map(|_| ())
         })
         .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::from));
     UpdateError::Before(error)
-}
-
-/// Brings up what was up before.
-pub(crate) fn bring_back(
-    live: &mut Live,
-    old: &Image<'_>,
-    old_up: &journal::Set,
-    note: &mut dyn FnMut(Note),
-) -> Result<Outcome, RunError> {
-    let wanted = from_journal(old_up, old.db().len());
-    let mut outcome = Session::new(old, live, note)?.change(wanted.clone(), Terms::new(Towards::Up))?;
-    owe(live, old, &wanted, &mut outcome, note)?;
-    Ok(outcome)
 }
 
 /// A journal's set as the engine has it.
