@@ -227,3 +227,26 @@ fn a_missing_link_to_a_service_directory_is_damage_and_nothing_is_removed() {
     world.run("apply", &[&image]).expect(0);
     assert!(world.new_is_in_force());
 }
+
+#[test]
+fn an_update_that_is_undone_leaves_no_version_that_no_start_will_use() {
+    let world = World::up();
+    world.scratch.file("a/web/finish", "#!/bin/sh\n");
+    world.run("apply", &["a"]).expect(0);
+    let web = world.scratch.at("live/servicedirs/web");
+    let pid = world.scanner.service("web").status().expect("a status").pid;
+    assert!(web.join("v1").exists() && web.join("v2").exists(), "it waits for the next start");
+    let stopped = || world.scanner.service("web").status().is_some_and(|s| s.pid != pid);
+    for n in 1.. {
+        assert!(
+            world.killed("apply", &["-l", &world.text("live"), &world.text("b.img")], n),
+            "it came to its end"
+        );
+        if world.journal() && stopped() {
+            break;
+        }
+        world.recover(&[], 0);
+    }
+    world.recover(&[], 0);
+    assert!(!web.join("v1").exists() && web.join("v2").exists() && !web.join("v3").exists());
+}

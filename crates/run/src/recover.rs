@@ -123,6 +123,8 @@ fn finish_update(
         settle(&mut live, &image, &update.old_up, deadline, &mut note)?;
         let wanted = from_journal(&update.old_up, image.db().len());
         let outcome = start(&mut live, &image, &wanted, deadline, &mut note)?;
+        // What has come back may have been started from a definition that waited for that.
+        tidy(&live, &Forward { image: &image, plan: None, deadline, scripts: DEFAULT_SCRIPTS }, &names)?;
         Journal::remove(live.locked().sv())?;
         return Ok(Recovered::UpdateUndone(outcome));
     }
