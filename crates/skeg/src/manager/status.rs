@@ -87,7 +87,8 @@ fn table(found: &[Found<'_>]) -> Vec<u8> {
     for f in found {
         let pid = f.status.map_or(0, |s| s.pid);
         let pid = Digits::decimal(u64::from(pid));
-        let mut since = text::Line::new();
+        let (mut name, mut since) = (text::Line::new(), text::Line::new());
+        name.put_quoted(f.name);
         let mut took = text::Line::new();
         if let Some(status) = f.status.filter(|s| s.pid != 0 || !s.paused) {
             let _ = status;
@@ -98,7 +99,7 @@ fn table(found: &[Found<'_>]) -> Vec<u8> {
         }
         let pid: &[u8] = if f.status.is_some_and(|s| s.pid != 0) { pid.as_bytes() } else { b"-" };
         let kind: &[u8] = if f.oneshot { b"oneshot" } else { b"longrun" };
-        row(&mut out, width, [f.name, kind, detail(f), pid, since.as_bytes(), took.as_bytes()]);
+        row(&mut out, width, [name.as_bytes(), kind, detail(f), pid, since.as_bytes(), took.as_bytes()]);
     }
     out
 }

@@ -102,7 +102,7 @@ fn prose(opened: &Opened, facts: &Facts<'_>, service: u16, causes: &[u16], depen
 /// Some lines on one service.
 fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u8]) {
     let mut line = Line::new();
-    line.put(before).put(found.name).put(b": ").put(state(found));
+    line.put(before).put_quoted(found.name).put(b": ").put(state(found));
     if found.state.uncertain {
         line.put(t!(", but uncertain: its last transition was cut short").bytes());
     }
