@@ -492,8 +492,10 @@ fn on_a_full_file_system_an_update_and_a_recovery_let_live_what_runs() {
     let fillers = fill_inodes(&mount.0);
     assert!(run("apply", &["other"]).expect(111).err.contains("no space left"));
     assert_eq!(run("s6-rc", &["-a", "list"]).expect(0).lines(), ["a", "b"]);
-    let free = || fillers.iter().for_each(|file| std::fs::remove_file(file).expect("room"));
-    free();
+    let free = |fillers: Vec<std::path::PathBuf>| {
+        fillers.iter().for_each(|file| std::fs::remove_file(file).expect("room"));
+    };
+    free(fillers);
     assert_eq!(run("recover", &[]).expect(0).err, "");
     assert_eq!([pid("a"), pid("b")], were);
     // A command that was killed when it had its journal.
@@ -505,10 +507,10 @@ fn on_a_full_file_system_an_update_and_a_recovery_let_live_what_runs() {
             break;
         }
     }
-    fill_inodes(&mount.0);
+    let fillers = fill_inodes(&mount.0);
     let said = run("recover", &[]).err;
     assert!(said.contains("no space left"), "{said}");
-    free();
+    free(fillers);
     run("recover", &[]).expect(0);
     assert_eq!([pid("a"), pid("b")], were);
     run("apply", &["other"]).expect(0);
