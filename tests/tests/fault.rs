@@ -217,12 +217,17 @@ impl Stage {
                 service.status().is_some_and(settled)
             };
             // What has been read may not have been heeded yet, as long as the supervisor is busy.
-            let all_read = ["fast", "slow"].iter().all(|name| self.longrun(name).has_read_all());
-            if all_read && self.scanner.is_idle() && ["fast", "slow"].iter().all(rests) {
+            let unread = ["fast", "slow"].map(|name| self.longrun(name).unread());
+            let idle = self.scanner.is_idle();
+            if unread == [Some(0); 2] && idle && ["fast", "slow"].iter().all(rests) {
                 wrong = self.truth();
                 return wrong.is_ok();
             }
-            wrong = Err("a longrun does not come to rest".to_owned());
+            let are = ["fast", "slow"].map(|name| self.longrun(name).status());
+            wrong = Err(format!(
+                "a longrun does not come to rest: exit {} {}; unread {unread:?}, idle {idle}, {are:?}",
+                done.code, done.err
+            ));
             false
         });
         wrong
