@@ -77,12 +77,11 @@ fn a_command_makes_few_calls_for_a_service_and_an_update_without_a_change_none()
     assert!(init <= 21.5, "{init} calls of s6-rc-init for each longrun");
     let (one, other) = (few.update("same"), many.update("same"));
     assert!(one.abs_diff(other) <= 2 && one <= 70, "{one} and {other} calls where nothing has changed");
-    // Its name is read in the old generation, written in the new one, taken away in the old one.
     let (one, other) = (few.update("script"), many.update("script"));
-    assert!(each(one, other) <= 3.5 && one <= 330, "{one} and {other} calls where one script has");
-    // And its entry in the scan directory is looked at.
+    assert!(each(one, other) <= 0.2 && one <= 260, "{one} and {other} calls where one script has");
+    // Its entry in the scan directory is looked at.
     let (one, other) = (few.update("more"), many.update("more"));
-    assert!(each(one, other) <= 4.5 && one <= 260, "{one} and {other} calls where one was added");
+    assert!(each(one, other) <= 1.2 && one <= 180, "{one} and {other} calls where one was added");
 }
 
 /// `--if-changed` where nothing has: it looks at names and times, and reads and writes no definition.

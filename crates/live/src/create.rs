@@ -5,9 +5,8 @@ use crate::directory::Locked;
 use crate::error::LiveError;
 use crate::generation::{Builder, ImageSource, Notes};
 use crate::journal::{Journal, Side};
+use crate::names::{Names, settle_links};
 use crate::service_dir::{self, Id, Umask};
-use crate::settle::Names;
-use crate::state::State;
 use alloc::vec::Vec;
 use db::Db;
 
@@ -25,17 +24,18 @@ pub fn first(
     let side = Side { generation: 1, hash: db.hash() };
     Journal::Init(side).write(locked.sv())?;
     let _umask = Umask::none();
-    let mut builder = Builder::begin(locked.place(), side.generation)?;
+    let builder = Builder::begin(locked.place(), side.generation)?;
     let mut ids = Vec::with_capacity(db.longruns());
     for service in db.services().take(db.longruns()) {
         let id = Id { generation: side.generation, index: service.index() as u16 };
         service_dir::create(locked.sv(), id, db.files(service), notes.skeg.to_bytes())?;
-        builder.name(db.name_c(service), id)?;
-        ids.push(Some(id));
+        ids.push(id);
     }
     builder.notes(notes)?;
     builder.image(image)?;
-    let _states = builder.states(side.hash, db.len(), core::iter::repeat_n(State::DOWN, db.len()))?;
+    let _states = builder.states(side.hash, db.len(), &ids)?;
+    let names = Names::new(ids);
+    settle_links(locked, db, &names, &|_| true)?;
     builder.commit_first()?;
-    Ok(Names::new(ids))
+    Ok(names)
 }

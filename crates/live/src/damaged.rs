@@ -4,7 +4,8 @@
 
 use crate::journal::{Change, Journal, Set, Side, Update};
 use crate::saved::Saved;
-use crate::state::{Header, State, States};
+use crate::service_dir::Id;
+use crate::state::{Header, States};
 use sys::AsFd;
 
 /// Gives each bit flip and each beginning of these bytes, a longer one, and some by chance behind the same magic.
@@ -99,17 +100,21 @@ fn a_damaged_state_file_is_refused_or_read() {
     let (test, _) = crate::test_dir("damaged-state");
     let path = std::ffi::CString::new(test.clone().into_os_string().into_encoded_bytes()).unwrap();
     let dir = sys::fs::open_dir(sys::CWD, &path).unwrap();
-    let header = Header { count: 11, generation: 1, hash: [5; 32] };
-    States::create(dir.as_fd(), header, core::iter::repeat_n(State::UP, 11)).unwrap();
+    let header = Header { count: 11, generation: 300, hash: [5; 32], longruns: 3 };
+    let id = |generation| Id { generation, index: 7 };
+    States::create(dir.as_fd(), header, &[id(1), id(299), id(300)]).unwrap();
     let file = test.join("state");
     let whole = std::fs::read(&file).unwrap();
     each(&whole, |bytes| {
         std::fs::write(&file, bytes).unwrap();
         let Ok(mut states) = States::open(dir.as_fd(), true) else { return };
         for index in (0..20).chain([8_192, 65_535]) {
+            assert_eq!(states.id(index).is_some(), index < states.longruns());
             let _ = (states.get(index), states.is_owed(index), states.owe(index, true));
         }
-        assert_eq!(states.iter().count(), 11, "the size has to fit the number");
+        let fits = |size| size == whole.len();
+        let sizes = (states.iter().count(), states.longruns());
+        assert!(fits(64 + sizes.0 + sizes.0.div_ceil(8) + 8 * sizes.1), "{sizes:?} do not fit");
     });
     crate::remove_test_dir(&test);
 }

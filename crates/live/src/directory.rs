@@ -10,7 +10,7 @@ use crate::scandir::ScanDir;
 use crate::service_dir::Umask;
 use crate::state::States;
 use core::ffi::CStr;
-use sys::{AsFd, BorrowedFd, Errno, OwnedFd, fs};
+use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, fs};
 
 /// The place, its `LIVE:sv` directory and the lock: what a command holds before it asks which generation is in force.
 pub struct Locked {
@@ -141,6 +141,19 @@ impl Live {
         &self.generation
     }
 
+    /// The path, below `LIVE:sv`, of what is called `tail` in the directory of the service with this index: of the directory itself where
+    /// that is empty. `NOENT` for a oneshot.
+    pub fn service_path(&self, index: u16, tail: &[u8]) -> sys::Result<CBuf<64>> {
+        let id = self.states.id(usize::from(index)).ok_or(Errno::NOENT)?;
+        CBuf::from_pieces(&[id.name().as_bytes(), b"/", tail]).map_err(|_| Errno::NAMETOOLONG)
+    }
+
+    /// The directory of the service with this index: for looking at what is in it.
+    pub fn service_dir(&self, index: u16) -> sys::Result<OwnedFd> {
+        let path = self.service_path(index, b"")?;
+        fs::open(self.locked.sv(), &path, fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)
+    }
+
     /// The place and the lock.
     pub const fn locked(&self) -> &Locked {
         &self.locked
@@ -194,14 +207,13 @@ mod tests {
     fn build(live: &CStr) -> Locked {
         let locked = Locked::make(live, Wait::No).unwrap();
         let _umask = Umask::none();
-        let mut builder = Builder::begin(locked.place(), 1).unwrap();
+        let builder = Builder::begin(locked.place(), 1).unwrap();
         let id = Id { generation: 1, index: 0 };
         service_dir::create(locked.sv(), id, files(b"#!@SKEG@ x\nrest").into_iter(), b"/bin/skeg").unwrap();
-        builder.name(c"httpd", id).unwrap();
         let notes = Notes { compiled: c"/img", scandir: c"/tmp", prefix: b"p-", skeg: c"/bin/skeg" };
         builder.notes(&notes).unwrap();
         builder.image(ImageSource::Copy(b"image")).unwrap();
-        builder.states([9; 32], 2, [State::UP, State::DOWN].into_iter()).unwrap();
+        builder.states([9; 32], 2, &[id]).unwrap().set(0, State::UP).unwrap();
         builder.commit_first().unwrap();
         assert_eq!(builder.commit_first(), Err(LiveError::EXISTS));
         locked
@@ -221,8 +233,7 @@ mod tests {
         again.reread().unwrap();
         assert_eq!(again.get(1), State::UP);
         assert_eq!(it.generation().prefix().unwrap().as_c(), c"p-");
-        assert_eq!(it.generation().id(b"httpd").unwrap(), Some(Id { generation: 1, index: 0 }));
-        assert_eq!(it.generation().id(b"other").unwrap(), None);
+        assert_eq!([0, 1].map(|index| it.states().id(index)), [Some(Id { generation: 1, index: 0 }), None]);
         let sv = format!("{}:sv", live.to_str().unwrap());
         assert_eq!(std::fs::read(format!("{sv}/1.0/run")).unwrap(), b"#!/bin/skeg x\nrest");
         assert_eq!(std::fs::read(format!("{sv}/1.0/data/x")).unwrap(), b"");

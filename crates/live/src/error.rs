@@ -48,7 +48,7 @@ pub enum What {
     Image,
     /// `LIVE:N/compiled`, `scandir`, `prefix`, `skeg`: the generation's notes.
     Note,
-    /// `LIVE:N/servicedirs`
+    /// `LIVE:sv/names`
     Names,
     /// A service directory, `LIVE:sv/ID`.
     ServiceDir,
@@ -106,8 +106,6 @@ pub enum Fault {
     Taken(u16),
     /// A service directory's generated script would name a program whose path is too long for a `#!` line.
     LongShebang,
-    /// The generation in force does not name the directory of a longrun of its image.
-    Damaged,
 }
 
 /// Why an operation on a live directory failed: a [`Fault`] in one word, so that a result fits a register.
@@ -135,8 +133,6 @@ impl LiveError {
     pub const BAD_JOURNAL: Self = Self::new(10, 0);
     /// [`Fault::LongShebang`]
     pub const LONG_SHEBANG: Self = Self::new(13, 0);
-    /// [`Fault::Damaged`]
-    pub const DAMAGED: Self = Self::new(14, 0);
 
     /// A word of this kind (not 0) with a number below 2^24.
     pub const fn new(kind: u8, number: u32) -> Self {
@@ -201,7 +197,6 @@ impl LiveError {
             11 => Fault::TooLong(what(number)),
             12 => Fault::Taken(number as u16),
             13 => Fault::LongShebang,
-            14 => Fault::Damaged,
             _ => {
                 let op = ALL_OP.get((number >> 20) as usize).copied().unwrap_or(Op::Read);
                 Fault::Sys(op, what(number >> 12 & 0xff), errno(number))
@@ -275,7 +270,6 @@ mod tests {
         assert_eq!(LiveError::busy(Some(1 << 22)).fault(), Fault::Busy(NonZeroU32::new(1 << 22)));
         assert_eq!(LiveError::taken(u16::MAX).fault(), Fault::Taken(u16::MAX));
         assert_eq!(LiveError::ABSENT.fault(), Fault::Absent);
-        assert_eq!(LiveError::DAMAGED.fault(), Fault::Damaged);
         assert_eq!(size_of::<Result<(), LiveError>>(), 4);
     }
 }

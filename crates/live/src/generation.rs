@@ -3,12 +3,13 @@
 
 use crate::error::{During, LiveError, Op, What};
 use crate::links;
+use crate::names::{LINKS, SERVICEDIRS};
 use crate::place::{Name, Place};
 use crate::remove;
 use crate::service_dir::Id;
-use crate::state::{Header, State, States};
+use crate::state::{Header, States};
 use core::ffi::CStr;
-use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, Path, fs};
+use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Path, fs};
 
 /// What a generation notes beside state and image.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +38,6 @@ pub struct Builder<'a> {
     place: &'a Place,
     number: u32,
     dir: OwnedFd,
-    names: OwnedFd,
-    /// `../../NAME:sv/`
-    up: Path,
 }
 
 impl<'a> Builder<'a> {
@@ -55,20 +53,10 @@ impl<'a> Builder<'a> {
         };
         made.during(Op::Create, What::Generation)?;
         let dir = fs::open_dir(place.parent(), &name).during(Op::Open, What::Generation)?;
-        fs::mkdir(&dir, c"servicedirs", 0o755).during(Op::Create, What::Names)?;
-        let names = fs::open_dir(&dir, c"servicedirs").during(Op::Open, What::Names)?;
-        let up = Path::from_pieces(&[b"../../", place.sv_name().as_bytes(), b"/"])
-            .during(Op::Create, What::Names)?;
-        Ok(Self { place, number, dir, names, up })
-    }
-
-    /// Names a service's directory.
-    pub fn name(&mut self, service: &CStr, id: Id) -> Result<(), LiveError> {
-        let base = self.up.len();
-        self.up.push(id.name().as_bytes()).during(Op::Create, What::Names)?;
-        let made = fs::symlink(&self.up, &self.names, service).during(Op::Create, What::Names);
-        self.up.truncate(base);
-        made
+        let target = Path::from_pieces(&[b"../", place.sv_name().as_bytes(), b"/", LINKS.to_bytes()]);
+        let target = target.during(Op::Create, What::Names)?;
+        fs::symlink(&target, &dir, SERVICEDIRS).during(Op::Create, What::Names)?;
+        Ok(Self { place, number, dir })
     }
 
     /// Writes the notes.
@@ -95,20 +83,18 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Writes the states, in the image's order.
-    pub fn states(
-        &self,
-        hash: [u8; 32],
-        count: usize,
-        states: impl Iterator<Item = State>,
-    ) -> Result<States, LiveError> {
-        let header = Header { count: count as u32, generation: self.number, hash };
-        States::create(self.dir.as_fd(), header, states)
+    /// Writes the states of so many services, all down, and the directories of those that are longruns, in the image's order.
+    pub fn states(&self, hash: [u8; 32], count: usize, ids: &[Id]) -> Result<States, LiveError> {
+        let header =
+            Header { count: count as u32, generation: self.number, hash, longruns: ids.len() as u32 };
+        States::create(self.dir.as_fd(), header, ids)
     }
 
-    /// The generation, as one that exists is opened.
-    pub fn finish(self) -> Generation {
-        Generation { number: self.number, dir: self.dir }
+    /// Makes the link that [`switch_link`] puts in force. The generation, as one that exists is opened.
+    pub fn finish(self) -> Result<Generation, LiveError> {
+        let (target, aside) = (self.place.generation_name(self.number), aside(self.place));
+        links::make(self.place.parent(), &target, &aside, What::Link)?;
+        Ok(Generation { number: self.number, dir: self.dir })
     }
 
     /// Makes it the generation in force: the first one. `Exists` where `LIVE` is there already.
@@ -127,10 +113,10 @@ fn aside(place: &Place) -> Name {
     Name::from_pieces(&[place.name().to_bytes(), b":new"]).unwrap_or_default()
 }
 
-/// Makes this generation the one in force: the commit point of an update. The link is replaced in one step.
-pub fn switch_link(place: &Place, number: u32) -> Result<(), LiveError> {
-    let (target, aside) = (place.generation_name(number), aside(place));
-    links::replace(place.parent(), &target, place.name(), &aside, What::Link)
+/// Makes the generation that this one was built for the one in force: the commit point of an update. The link is replaced in one
+/// step, which needs no space.
+pub fn switch_link(place: &Place) -> Result<(), LiveError> {
+    fs::rename(place.parent(), &aside(place), place.parent(), place.name()).during(Op::Rename, What::Link)
 }
 
 /// Takes away every generation but this one, and a link that was never switched.
@@ -152,7 +138,7 @@ pub fn remove_one(place: &Place, number: u32) -> Result<(), LiveError> {
     remove::tree(place.parent(), &place.generation_name(number), What::Generation)
 }
 
-/// A generation that is open: its names and notes.
+/// A generation that is open: its notes, states and image.
 pub struct Generation {
     number: u32,
     dir: OwnedFd,
@@ -174,23 +160,6 @@ impl Generation {
     /// Its directory.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
-    }
-
-    /// The directory that this service has; none if the generation names none (a oneshot, an unknown name).
-    pub fn id(&self, service: &[u8]) -> Result<Option<Id>, LiveError> {
-        let path = CBuf::<272>::from_pieces(&[b"servicedirs/", service]).during(Op::Read, What::Names)?;
-        let mut buf = [0; 512];
-        match fs::readlink(&self.dir, &path, &mut buf) {
-            Ok(target) => Ok(target.rsplit(|b| *b == b'/').next().and_then(Id::parse)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(LiveError::sys(Op::Read, What::Names, e)),
-        }
-    }
-
-    /// The path of a service's directory relative to [`Self::dir`]: `servicedirs/NAME`, and `/TAIL` where not empty.
-    pub fn service_path(&self, service: &[u8], tail: &[u8]) -> Result<CBuf<512>, LiveError> {
-        let slash: &[u8] = if tail.is_empty() { b"" } else { b"/" };
-        CBuf::from_pieces(&[b"servicedirs/", service, slash, tail]).during(Op::Open, What::Names)
     }
 
     fn note(&self, name: &CStr) -> Result<Path, LiveError> {

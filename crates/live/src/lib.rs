@@ -24,6 +24,7 @@ mod installed;
 pub mod journal;
 mod links;
 mod lock;
+mod names;
 mod place;
 mod remove;
 mod saved;
@@ -42,13 +43,13 @@ pub use history::{History, Outcome, Record};
 pub use installed::{Image, Judge, Store};
 pub use journal::Journal;
 pub use lock::{Access, Lock, Wait, command_line};
+pub use names::{Names, settle_links};
 pub use place::{Name, Place};
 pub use saved::Saved;
 pub use scandir::ScanDir;
 pub use service_dir::{Id, ServiceDir, Supervisor, Umask};
 pub use settle::{
-    Differences, Names, compare_entries, link_entries, remove_all, remove_directory, sweep, undo_init,
-    undo_update,
+    Differences, compare_entries, link_entries, remove_all, remove_directory, sweep, undo_init, undo_update,
 };
 pub use state::{Phase, State, States};
 

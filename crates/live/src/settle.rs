@@ -5,9 +5,10 @@
 
 use crate::directory::Locked;
 use crate::error::{During, LiveError, Op, What};
-use crate::generation::{Generation, remove_others};
+use crate::generation::remove_others;
 use crate::journal::{Journal, Update};
 use crate::links;
+use crate::names::{LINKS, Names};
 use crate::place::{Name, Place};
 use crate::remove;
 use crate::scandir::ScanDir;
@@ -15,53 +16,6 @@ use crate::service_dir::{Id, ServiceDir};
 use alloc::vec::Vec;
 use db::{Db, Target};
 use sys::fs;
-
-/// The service directories that a generation names: for each longrun of its image, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    ids: Vec<Option<Id>>,
-    sorted: Vec<Id>,
-}
-
-impl Names {
-    /// Of these, in the order of the image's longruns.
-    pub fn new(ids: Vec<Option<Id>>) -> Self {
-        let mut sorted: Vec<Id> = ids.iter().flatten().copied().collect();
-        db::sort::sort(&mut sorted, |a, b| a < b);
-        Self { ids, sorted }
-    }
-
-    /// Reads them from a generation that is or was in force, with its own image. [`LiveError::DAMAGED`] where one is not
-    /// named: what is removed is what is not named, and a link that somebody has taken away permits nothing.
-    pub fn read(generation: &Generation, db: &Db<'_>) -> Result<Self, LiveError> {
-        let names = Self::known(generation, db)?;
-        if names.ids.contains(&None) { Err(LiveError::DAMAGED) } else { Ok(names) }
-    }
-
-    /// Reads what a generation names of an image's longruns, whether it is its own image or another. For looking only.
-    pub fn known(generation: &Generation, db: &Db<'_>) -> Result<Self, LiveError> {
-        let mut ids = Vec::with_capacity(db.longruns());
-        for service in db.services().take(db.longruns()) {
-            ids.push(generation.id(db.name(service))?);
-        }
-        Ok(Self::new(ids))
-    }
-
-    /// The directory of the longrun with this index.
-    pub fn id(&self, index: usize) -> Option<Id> {
-        self.ids.get(index).copied().flatten()
-    }
-
-    /// Whether one of them has this directory.
-    pub fn has(&self, id: Id) -> bool {
-        self.sorted.binary_search(&id).is_ok()
-    }
-
-    /// All of them, in the image's order.
-    pub fn iter(&self) -> impl Iterator<Item = Option<Id>> + '_ {
-        self.ids.iter().copied()
-    }
-}
 
 /// Adds the scan directory entries of these longruns. The scanner is not told.
 pub fn link_entries(scandir: &ScanDir, db: &Db<'_>, names: &Names, missing: &[u16]) -> Result<(), LiveError> {
@@ -115,8 +69,8 @@ pub fn sweep(
     keep: &dyn Fn(Id, u32) -> bool,
 ) -> Result<(), LiveError> {
     sweep_directories(locked, names)?;
-    for id in names.iter().flatten() {
-        ServiceDir::open(locked.sv(), id)?.tidy(&|version| keep(id, version))?;
+    for id in names.all() {
+        ServiceDir::open(locked.sv(), *id)?.tidy(&|version| keep(*id, version))?;
     }
     remove_others(locked.place(), number)
 }
@@ -138,6 +92,7 @@ pub fn remove_directory(locked: &Locked, id: Id) -> Result<(), LiveError> {
 /// Undoes an init that was cut short before `LIVE` existed: takes away all that it made, and the journal.
 pub fn undo_init(locked: &Locked) -> Result<(), LiveError> {
     sweep(locked, None, &Names::default(), &|_, _| false)?;
+    remove::tree(locked.sv(), LINKS, What::Names)?;
     remove::tree(locked.sv(), c"journal.new", What::Journal)?;
     remove::tree(locked.sv(), c"history", What::History)?;
     Journal::remove(locked.sv())
@@ -146,8 +101,8 @@ pub fn undo_init(locked: &Locked) -> Result<(), LiveError> {
 /// Undoes the directories of an update that was cut short before its commit: the new generation, its new service directories,
 /// and the versions that it wrote into those that exist. The journal stays: services may have to be brought back.
 pub fn undo_update(locked: &Locked, old: &Names, update: &Update) -> Result<(), LiveError> {
-    for id in old.iter().flatten() {
-        ServiceDir::open(locked.sv(), id)?.drop_version(update.new.generation)?;
+    for id in old.all() {
+        ServiceDir::open(locked.sv(), *id)?.drop_version(update.new.generation)?;
     }
     sweep_directories(locked, old)?;
     remove_others(locked.place(), Some(update.old.generation))?;

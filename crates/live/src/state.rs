@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: ISC
-//! The state file of a generation: which image it belongs to, then one byte a service, written in place; then what is owed.
+//! The state file of a generation: which image it belongs to, then one byte a service, written in place; what is owed; and which
+//! service directory each longrun has.
 //!
 //! Layout, little-endian: magic (8 bytes), number of services (u32), generation (u32), SHA-256 or other 32-byte hash of the
-//! image, 16 zero bytes; then one byte for each service in the image's order. The oneshot runner writes
+//! image, number of longruns (u32), 12 zero bytes; then one byte for each service in the image's order. The oneshot runner writes
 //! `starting` or `stopping` before it forks and the result after it, so a byte is true or says that it may not be.
 //! Behind them one bit for each service, the first in the lowest: an update or a restart wanted it up, and ended without. The
-//! room is there from the beginning, so that a full file system can't take the intent away.
+//! room is there from the beginning, so that a full file system can't take the intent away. Last, eight bytes for each longrun, which
+//! an image has first: the two numbers of its directory's name (u32 each). They never change.
 
 use crate::error::{During, LiveError, Op, What};
+use crate::service_dir::Id;
 use alloc::{vec, vec::Vec};
 use sys::{AsFd, BorrowedFd, OwnedFd, fs};
 
 /// What the file begins with; the last byte is the layout's version.
-pub const MAGIC: [u8; 8] = *b"skegst\0\x02";
+pub const MAGIC: [u8; 8] = *b"skegst\0\x03";
 /// Bytes before the first service's byte.
 pub const HEADER: usize = 64;
 /// Where the number of services stands.
@@ -21,6 +24,10 @@ const COUNT_AT: usize = 8;
 const GENERATION_AT: usize = 12;
 /// Where the image's hash stands.
 const HASH_AT: usize = 16;
+/// Where the number of longruns stands.
+const LONGRUNS_AT: usize = 48;
+/// Bytes of one directory's name.
+const ID: usize = 8;
 
 /// Where a service is, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +108,8 @@ pub struct Header {
     pub generation: u32,
     /// The image's hash.
     pub hash: [u8; 32],
+    /// How many of them are longruns.
+    pub longruns: u32,
 }
 
 impl Header {
@@ -110,17 +119,34 @@ impl Header {
         put(&mut bytes, COUNT_AT, &self.count.to_le_bytes());
         put(&mut bytes, GENERATION_AT, &self.generation.to_le_bytes());
         put(&mut bytes, HASH_AT, &self.hash);
+        put(&mut bytes, LONGRUNS_AT, &self.longruns.to_le_bytes());
         bytes
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        let word = |at: usize| word(bytes, at);
         if bytes.get(..COUNT_AT)? != MAGIC {
             return None;
         }
         let hash = bytes.get(HASH_AT..HASH_AT + 32)?.try_into().ok()?;
-        Some(Self { count: word(COUNT_AT)?, generation: word(GENERATION_AT)?, hash })
+        let (count, longruns) = (word(COUNT_AT)?, word(LONGRUNS_AT)?);
+        Some(Self { count, generation: word(GENERATION_AT)?, hash, longruns })
     }
+
+    /// Where the longruns' directories stand: behind the states and what is owed.
+    const fn ids_at(&self) -> usize {
+        HEADER.saturating_add(self.count as usize).saturating_add((self.count as usize).div_ceil(8))
+    }
+
+    /// How large the file is; none where no image has so many services.
+    fn size(&self) -> Option<usize> {
+        let fits = self.longruns <= self.count && self.count <= MOST_SERVICES;
+        fits.then(|| self.ids_at() + ID * self.longruns as usize)
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
 }
 
 fn put(to: &mut [u8], at: usize, what: &[u8]) {
@@ -129,13 +155,10 @@ fn put(to: &mut [u8], at: usize, what: &[u8]) {
     }
 }
 
-/// A file that is read with one call at most this large: 8,192 services and the header.
-const MOST: usize = size(8192);
-
-/// How large the file for so many services is.
-const fn size(count: usize) -> usize {
-    HEADER.saturating_add(count).saturating_add(count.div_ceil(8))
-}
+/// An image has at most so many.
+const MOST_SERVICES: u32 = 8192;
+/// What a file has at most.
+const MOST: usize = HEADER + MOST_SERVICES as usize * (1 + ID) + MOST_SERVICES as usize / 8;
 
 /// The state file, read into memory; changes go to both.
 pub struct States {
@@ -157,23 +180,27 @@ impl States {
         let mut bytes = vec![0; length];
         let have = fs::read_full(&file, &mut bytes).during(Op::Read, What::State)?;
         let header = Header::parse(&bytes).ok_or(LiveError::BAD_STATE)?;
-        if have != length || have != size(header.count as usize) {
+        if have != length || header.size() != Some(have) {
             return Err(LiveError::BAD_STATE);
         }
-        Ok(Self { file, header, bytes })
+        let states = Self { file, header, bytes };
+        if (0..header.longruns as usize).all(|index| states.id(index).is_some()) {
+            Ok(states)
+        } else {
+            Err(LiveError::BAD_STATE)
+        }
     }
 
-    /// Writes a new state file into a generation under construction, and keeps it open.
-    pub fn create(
-        generation: BorrowedFd<'_>,
-        header: Header,
-        states: impl Iterator<Item = State>,
-    ) -> Result<Self, LiveError> {
-        let size = size(header.count as usize);
+    /// Writes a new state file into a generation under construction, every service down, and keeps it open.
+    pub fn create(generation: BorrowedFd<'_>, header: Header, ids: &[Id]) -> Result<Self, LiveError> {
+        let size = header.size().ok_or(LiveError::BAD_STATE)?;
         let mut bytes = Vec::with_capacity(size);
         bytes.extend_from_slice(&header.bytes());
-        bytes.extend(states.take(header.count as usize).map(State::byte));
-        bytes.resize(size, 0);
+        bytes.resize(header.ids_at(), State::DOWN.byte());
+        for id in ids {
+            bytes.extend_from_slice(&id.generation.to_le_bytes());
+            bytes.extend_from_slice(&u32::from(id.index).to_le_bytes());
+        }
         let flags = fs::OFlags::RDWR | fs::OFlags::CREATE | fs::OFlags::TRUNC;
         let file = fs::open(generation, c"state", flags, 0o644).during(Op::Create, What::State)?;
         fs::write_all(&file, &bytes).during(Op::Write, What::State)?;
@@ -190,9 +217,25 @@ impl States {
         self.header.count as usize
     }
 
+    /// How many of them are longruns: the first ones.
+    pub const fn longruns(&self) -> usize {
+        self.header.longruns as usize
+    }
+
     /// Whether it has none.
     pub const fn is_empty(&self) -> bool {
         self.header.count == 0
+    }
+
+    /// The directory of the longrun with this index.
+    pub fn id(&self, index: usize) -> Option<Id> {
+        if index >= self.header.longruns as usize {
+            return None;
+        }
+        let at = self.header.ids_at() + ID * index;
+        let generation = word(&self.bytes, at).filter(|it| (1..=self.header.generation).contains(it))?;
+        let index = u16::try_from(word(&self.bytes, at + 4)?).ok()?;
+        Some(Id { generation, index })
     }
 
     /// The state of the service with this index, as last read; down where there is none.
@@ -240,20 +283,20 @@ impl States {
 
     /// Writes many states at once: what `note` and `owe` have changed since, or a whole new picture. One call.
     pub fn write_back(&self) -> Result<(), LiveError> {
-        let bytes = self.bytes.get(HEADER..).unwrap_or_default();
+        let bytes = self.bytes.get(HEADER..self.header.ids_at()).unwrap_or_default();
         fs::pwrite(&self.file, bytes, HEADER as u64).during(Op::Write, What::State).map(|_| ())
     }
 
     /// Writes what is owed, and no state: a script may still run, and its runner record how it ended.
     pub fn write_owed(&self) -> Result<(), LiveError> {
         let at = HEADER + self.len();
-        let bytes = self.bytes.get(at..).unwrap_or_default();
+        let bytes = self.bytes.get(at..self.header.ids_at()).unwrap_or_default();
         fs::pwrite(&self.file, bytes, at as u64).during(Op::Write, What::State).map(|_| ())
     }
 
     /// Reads the file again.
     pub fn reread(&mut self) -> Result<(), LiveError> {
-        let room = self.bytes.get_mut(HEADER..).unwrap_or_default();
+        let room = self.bytes.get_mut(HEADER..self.header.ids_at()).unwrap_or_default();
         fs::pread(&self.file, room, HEADER as u64).during(Op::Read, What::State).map(|_| ())
     }
 }
@@ -289,8 +332,9 @@ mod tests {
         let (test, live) = crate::test_dir("owed");
         let parent = live.to_bytes().strip_suffix(b"live").unwrap();
         let dir = fs::open_dir(sys::CWD, &sys::Path::from_pieces(&[parent]).unwrap()).unwrap();
-        let header = Header { count: 11, generation: 1, hash: [0; 32] };
-        States::create(dir.as_fd(), header, core::iter::repeat_n(State::DOWN, 11)).unwrap();
+        let header = Header { count: 11, generation: 3, hash: [0; 32], longruns: 2 };
+        let ids = [Id { generation: 3, index: 0 }, Id { generation: 1, index: 700 }];
+        States::create(dir.as_fd(), header, &ids).unwrap();
         let mut states = States::open(dir.as_fd(), true).unwrap();
         assert!(
             states.owe(0, true) && states.owe(10, true) && !states.owe(10, true) && !states.owe(11, true)
@@ -299,6 +343,7 @@ mod tests {
         let mut states = States::open(dir.as_fd(), true).unwrap();
         let owed = |states: &States| (0..20).filter(|i| states.is_owed(*i)).collect::<Vec<_>>();
         assert_eq!(owed(&states), [0, 10]);
+        assert_eq!([0, 1, 2].map(|i| states.id(i)), [Some(ids[0]), Some(ids[1]), None]);
         states.set(0, State::UP).unwrap();
         assert_eq!((owed(&states), states.iter().count()), (vec![10], 11));
         assert!(states.owe(10, false));
@@ -307,8 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_names_impossible_directories_is_refused() {
+        let (test, live) = crate::test_dir("names");
+        let parent = live.to_bytes().strip_suffix(b"live").unwrap();
+        let dir = fs::open_dir(sys::CWD, &sys::Path::from_pieces(&[parent]).unwrap()).unwrap();
+        let header = Header { count: 2, generation: 3, hash: [0; 32], longruns: 1 };
+        for (generation, right) in [(1, true), (3, true), (0, false), (4, false)] {
+            States::create(dir.as_fd(), header, &[Id { generation, index: 0 }]).unwrap();
+            assert_eq!(States::open(dir.as_fd(), false).is_ok(), right, "{generation}");
+        }
+        let most = Header { longruns: 3, ..header };
+        assert!(States::create(dir.as_fd(), most, &[]).is_err(), "more longruns than services");
+        crate::remove_test_dir(&test);
+    }
+
+    #[test]
     fn a_header_reads_back() {
-        let header = Header { count: 3, generation: 9, hash: [7; 32] };
+        let header = Header { count: 3, generation: 9, hash: [7; 32], longruns: 2 };
         assert_eq!(Header::parse(&header.bytes()), Some(header));
         assert_eq!(Header::parse(b"something else"), None);
     }

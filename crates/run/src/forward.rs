@@ -90,12 +90,14 @@ impl<'a> Way<'a> {
         note: &mut dyn FnMut(Note),
     ) -> Result<(), RunError> {
         match step {
-            SWITCH => live::switch_link(live.locked().place(), self.journal.new.generation)?,
+            SWITCH => live::switch_link(live.locked().place())?,
             PLACE => {
                 crate::session::ignore_broken_pipes();
                 let scandir = self.enter(live)?;
                 let at_once = scandir.supervisor() == Supervisor::Foreign;
+                self.remove_old(live)?;
                 self.reload = versions(live, self.forward, &self.names, at_once)?;
+                links(live, self.forward, &self.names)?;
                 self.is_stale |= entries(live, self.forward, &self.names, &scandir)?;
                 self.scandir = Some(scandir);
             }
@@ -116,9 +118,18 @@ impl<'a> Way<'a> {
             self.names = built.names;
         } else {
             live.enter(self.journal.new.generation)?;
-            self.names = Names::read(live.generation(), self.forward.image.db())?;
+            self.names = Names::of(live.states());
         }
         live.scandir()
+    }
+
+    /// Takes the old generation away, whose room the next links may need: a file system may be full by now.
+    fn remove_old(&self, live: &Live) -> Result<(), LiveError> {
+        let (place, journal) = (live.locked().place(), self.journal);
+        match self.forward.plan {
+            Some(_) => live::generation::remove_one(place, journal.old.generation),
+            None => live::generation::remove_others(place, Some(journal.new.generation)),
+        }
     }
 
     /// What has gone makes room, what shall be up starts. Neither looks at what the other changes.
@@ -135,11 +146,6 @@ impl<'a> Way<'a> {
             for id in leaving {
                 live::remove_directory(live.locked(), id)?;
             }
-        }
-        let (place, journal) = (live.locked().place(), self.journal);
-        match forward.plan {
-            Some(_) => live::generation::remove_one(place, journal.old.generation)?,
-            None => live::generation::remove_others(place, Some(journal.new.generation))?,
         }
         if !self.reload.is_empty() {
             Session::new(forward.image, live, note)?.reload(&self.reload, Terms::new(Towards::Up))?;
@@ -177,11 +183,11 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
     let db = forward.image.db();
     let number = live.generation().number();
     let mut reload = Set::new(db.len());
-    for (service, id) in db.services().zip(names.iter()) {
-        let Some(id) = id.filter(|id| id.generation != number && may_differ(forward, service.index())) else {
+    for (service, id) in db.services().zip(names.all()) {
+        if id.generation == number || !may_differ(forward, service.index()) {
             continue;
-        };
-        let directory = ServiceDir::open(live.locked().sv(), id)?;
+        }
+        let directory = ServiceDir::open(live.locked().sv(), *id)?;
         if !directory.has_version(number)? || directory.current()? == Some(number) {
             continue;
         }
@@ -197,12 +203,14 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
 
 /// Removes what neither the definition in use nor the next one needs.
 pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveError> {
-    for (service, id) in names.iter().enumerate() {
+    for (service, id) in names.all().iter().enumerate() {
         // What is owed may have a definition that has waited since for this start.
         let is_owed =
             forward.plan.is_some_and(|plan| !plan.owed.is_empty() && plan.start.contains(service as u16));
-        let Some(id) = id.filter(|_| is_owed || may_differ(forward, service)) else { continue };
-        let directory = ServiceDir::open(live.locked().sv(), id)?;
+        if !is_owed && !may_differ(forward, service) {
+            continue;
+        }
+        let directory = ServiceDir::open(live.locked().sv(), *id)?;
         if !is_older(&directory)? {
             directory.tidy(&|_| false)?;
         }
@@ -232,7 +240,7 @@ fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir)
         _ => !is_listening(sv, id),
     };
     let mut fresh: Vec<Id> =
-        (0..).zip(names.iter()).filter_map(|(s, id)| id.filter(|id| is_fresh(s, *id))).collect();
+        (0..).zip(names.all()).filter(|(s, id)| is_fresh(*s, **id)).map(|(_, id)| *id).collect();
     let link = || live::link_entries(scandir, forward.image.db(), names, &differs.missing);
     if fresh.is_empty() {
         link()?;
@@ -247,11 +255,21 @@ fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir)
 
 /// Whether a plan adds, removes or renames a longrun.
 fn moves_entries(plan: &Plan<'_>) -> bool {
-    let longruns = 0..plan.new.longruns() as u16;
+    let mut longruns = 0..plan.new.longruns() as u16;
+    plan.old.longruns() != plan.new.longruns() || !longruns.all(|new| stays(plan, new))
+}
+
+/// Whether a longrun goes on in its directory, under its name.
+fn stays(plan: &Plan<'_>, new: u16) -> bool {
     let name = |db: &Db<'_>, at: u16| db.service(usize::from(at)).map(|id| db.name(id).to_vec());
-    let stays =
-        |new: u16| plan.continues(new).is_some_and(|old| name(&plan.old, old) == name(&plan.new, new));
-    plan.old.longruns() != plan.new.longruns() || !longruns.into_iter().all(stays)
+    plan.continues(new).is_some_and(|old| name(&plan.old, old) == name(&plan.new, new))
+}
+
+/// Makes the links from names to directories those of the new generation.
+fn links(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveError> {
+    // A recovery has done that when it looked at the states.
+    let Some(plan) = forward.plan.filter(|plan| moves_entries(plan)) else { return Ok(()) };
+    live::settle_links(live.locked(), forward.image.db(), names, &|service| !stays(plan, service))
 }
 
 /// Directories that the generation does not name.

@@ -12,8 +12,8 @@ use engine::Image;
 use live::journal::Journal;
 use live::tree::{self, Sent};
 use live::{
-    Generation, Id, ImageSource, LiveError, Locked, Names, Notes, Op, ScanDir, ServiceDir, Supervisor, Wait,
-    What,
+    Generation, Id, ImageSource, LiveError, Locked, Names, Notes, Op, ScanDir, ServiceDir, States,
+    Supervisor, Wait, What,
 };
 use sys::event::{PollFd, PollFlags, poll};
 use sys::fs::{self, OFlags};
@@ -72,9 +72,9 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
         (None, None) => {}
         (Some(Journal::Init(_)), None) => live::undo_init(&locked)?,
         (Some(Journal::Init(_)), Some(number)) => {
-            let generation = Generation::open(locked.place(), number)?;
-            if generation.states(false)?.header().hash == image.db().hash() {
-                return resume(image, &locked, &generation, &scandir, plan.deadline).map(|()| Made::New);
+            let states = Generation::open(locked.place(), number)?.states(false)?;
+            if states.header().hash == image.db().hash() {
+                return resume(image, &locked, &states, &scandir, plan.deadline).map(|()| Made::New);
             }
             clear(&locked, &scandir)?;
         }
@@ -135,13 +135,10 @@ pub fn check_wishes(image: &Image<'_>, scandir: &ScanDir, warn: &mut dyn FnMut(L
 /// Whether a live directory that is there is this image's, and supervised. One that nobody supervises does not count.
 fn compare(image: &Image<'_>, locked: &Locked, number: u32, plan: &Plan<'_>) -> Result<bool, RunError> {
     let generation = Generation::open(locked.place(), number)?;
-    let mut pending = all(&Names::known(&generation, image.db())?);
-    let count = pending.len();
-    drop_listening(locked.sv(), &mut pending);
-    let header = *generation.states(false)?.header();
-    let same = header.hash == image.db().hash();
-    let supervised = if same && count > 0 && count == image.db().longruns() {
-        pending.len() < count
+    let states = generation.states(false)?;
+    let same = states.header().hash == image.db().hash();
+    let supervised = if same && states.longruns() > 0 {
+        Names::of(&states).all().iter().any(|id| is_listening(locked.sv(), *id))
     } else {
         is_anyone_there(locked.sv())
     };
@@ -190,32 +187,23 @@ fn clear(locked: &Locked, scandir: &ScanDir) -> Result<(), LiveError> {
     }
 }
 
-/// The directories whose supervisors are not known to listen.
-fn all(names: &Names) -> Vec<Id> {
-    names.iter().flatten().collect()
-}
-
 pub(crate) fn is_listening(sv: BorrowedFd<'_>, id: Id) -> bool {
     let Ok(path) = id.path(&[b"supervise/control"]) else { return false };
     fs::open(sv, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0).is_ok()
-}
-
-fn drop_listening(sv: BorrowedFd<'_>, pending: &mut Vec<Id>) {
-    pending.retain(|id| !is_listening(sv, *id));
 }
 
 /// Goes on with an init that was cut short after its commit: what that one listened with goes first.
 pub(crate) fn resume(
     image: &Image<'_>,
     locked: &Locked,
-    generation: &Generation,
+    states: &States,
     scandir: &ScanDir,
     deadline: Option<Millis>,
 ) -> Result<(), RunError> {
     forget_ear(locked.sv());
-    let names = Names::read(generation, image.db())?;
-    for id in all(&names) {
-        forget_listeners(ServiceDir::open(locked.sv(), id)?.dir());
+    let names = Names::of(states);
+    for id in names.all() {
+        forget_listeners(ServiceDir::open(locked.sv(), *id)?.dir());
     }
     raise(image, locked, &names, scandir, deadline)
 }
@@ -228,7 +216,7 @@ fn raise(
     scandir: &ScanDir,
     deadline: Option<Millis>,
 ) -> Result<(), RunError> {
-    let mut pending = all(names);
+    let mut pending = names.all().to_vec();
     let missing: Vec<u16> = (0..image.db().longruns() as u16).collect();
     let link = || live::link_entries(scandir, image.db(), names, &missing);
     supervise(locked.sv(), scandir, &mut pending, deadline, link)?;

@@ -66,9 +66,10 @@ fn start_owed(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> R
         other => other?,
     };
     let image = image_of(&live)?;
-    let names = Names::read(live.generation(), image.db())?;
-    for id in names.iter().flatten() {
-        forget_listeners(ServiceDir::open(live.locked().sv(), id)?.dir());
+    let names = Names::of(live.states());
+    live::settle_links(live.locked(), image.db(), &names, &|_| true)?;
+    for id in names.all() {
+        forget_listeners(ServiceDir::open(live.locked().sv(), *id)?.dir());
     }
     ask_longruns(&mut live, &image, true)?;
     let owed = owed_set(&live);
@@ -94,7 +95,7 @@ fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, Ru
             let live = locked.live()?;
             let image = image_of(&live)?;
             let scandir = live.scandir()?;
-            init::resume(&image, live.locked(), live.generation(), &scandir, deadline)?;
+            init::resume(&image, live.locked(), live.states(), &scandir, deadline)?;
             Ok(Recovered::InitDone)
         }
     }
@@ -118,7 +119,7 @@ fn finish_update(
     let image = image_of(&live)?;
     let mut note = |note| tell(&image, note);
     if number == update.old.generation {
-        let names = Names::read(live.generation(), image.db())?;
+        let names = Names::of(live.states());
         live::undo_update(live.locked(), &names, update)?;
         settle(&mut live, &image, &update.old_up, deadline, &mut note)?;
         let wanted = from_journal(&update.old_up, image.db().len());
@@ -170,7 +171,7 @@ pub(crate) fn start(
     Ok(outcome)
 }
 
-/// Makes the states true again: longruns are asked, oneshots that were cut short are marked, and count as down
+/// Makes the links of names and the states true again: longruns are asked, oneshots that were cut short are marked, and count as down
 /// where they are wanted up, so that their `up` is run again.
 pub(crate) fn settle(
     live: &mut Live,
@@ -180,7 +181,8 @@ pub(crate) fn settle(
     note: &mut dyn FnMut(Note),
 ) -> Result<(), RunError> {
     quiet_scripts(live, deadline)?;
-    let names = Names::read(live.generation(), image.db())?;
+    let names = Names::of(live.states());
+    live::settle_links(live.locked(), image.db(), &names, &|_| true)?;
     let mut bounced = Set::new(image.db().len());
     for service in 0..image.db().len() {
         let state = live.states().get(service);
@@ -231,10 +233,9 @@ pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(
     if !live.states().iter().take(longruns).any(on_its_way) {
         return Ok(());
     }
-    let names = Names::read(live.generation(), image.db())?;
     for service in 0..longruns {
         let state = live.states().get(service);
-        let Some(id) = names.id(service).filter(|_| on_its_way(state)) else { continue };
+        let Some(id) = live.states().id(service).filter(|_| on_its_way(state)) else { continue };
         let directory = ServiceDir::open(live.locked().sv(), id)?;
         let status = tree::Status::read(directory.dir());
         let up = status.is_ok_and(|status| is_up(&status, state));

@@ -274,9 +274,7 @@ impl<'a> Session<'a> {
 
     /// The service's directory.
     fn directory(&self, service: u16) -> sys::Result<OwnedFd> {
-        let generation = self.live.generation();
-        let path = generation.service_path(self.image.name(service), b"").map_err(|_| Errno::NAMETOOLONG)?;
-        fs::open(generation.dir(), &path, fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)
+        self.live.service_dir(service)
     }
 
     /// Whether a longrun has arrived.
@@ -350,12 +348,10 @@ impl<'a> Session<'a> {
     }
 
     fn down_file(&self, service: u16, towards: Towards) -> sys::Result<()> {
-        let generation = self.live.generation();
-        let path =
-            generation.service_path(self.image.name(service), b"down").map_err(|_| Errno::NAMETOOLONG)?;
+        let (sv, path) = (self.live.locked().sv(), self.live.service_path(service, b"down")?);
         match towards {
-            Towards::Up => fs::unlink(generation.dir(), &path),
-            Towards::Down => fs::mknod(generation.dir(), &path, fs::FileType::RegularFile, 0o644, 0),
+            Towards::Up => fs::unlink(sv, &path),
+            Towards::Down => fs::mknod(sv, &path, fs::FileType::RegularFile, 0o644, 0),
         }
     }
 

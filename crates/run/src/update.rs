@@ -100,7 +100,7 @@ pub fn update(
     }
     let number = live.generation().number();
     let next = number.checked_add(1).ok_or(LiveError::BAD_STATE)?;
-    let names = Names::read(live.generation(), &plan.old)?;
+    let names = Names::of(live.states());
     let journal = journal_of(plan, number, next);
     let forward =
         Forward { image: new, plan: Some(plan), deadline: request.deadline, scripts: request.scripts };
@@ -125,7 +125,7 @@ pub fn update(
                 other => other.map(|_| ()),
             },
             STATES => write_states(&live, plan, &mut way).map_err(RunError::from),
-            SWITCH => live::switch_link(live.locked().place(), next).map_err(RunError::from),
+            SWITCH => live::switch_link(live.locked().place()).map_err(RunError::from),
             later => {
                 way.step(later, &mut live, tell.new).map_err(UpdateError::After)?;
                 Ok(())
@@ -183,7 +183,7 @@ fn build(
     let (locked, generation) = (live.locked(), live.generation());
     let (scandir, prefix, skeg) = (generation.scandir()?, generation.prefix()?, generation.skeg()?);
     let _umask = Umask::none();
-    let mut builder = Builder::begin(locked.place(), next)?;
+    let builder = Builder::begin(locked.place(), next)?;
     let mut ids = Vec::with_capacity(plan.new.longruns());
     for service in plan.new.services().take(plan.new.longruns()) {
         let index = service.index() as u16;
@@ -198,16 +198,14 @@ fn build(
                 id
             }
         };
-        builder.name(plan.new.name_c(service), id)?;
-        ids.push(Some(id));
+        ids.push(id);
     }
     let notes =
         Notes { compiled: request.compiled, scandir: &scandir, prefix: prefix.as_bytes(), skeg: &skeg };
     builder.notes(&notes)?;
     builder.image(request.source)?;
-    let states = core::iter::repeat_n(State::DOWN, plan.new.len());
-    let states = builder.states(plan.new.hash(), plan.new.len(), states)?;
-    Ok(Built { names: Names::new(ids), generation: builder.finish(), states })
+    let states = builder.states(plan.new.hash(), plan.new.len(), &ids)?;
+    Ok(Built { names: Names::new(ids), generation: builder.finish()?, states })
 }
 
 /// Writes a version into a service directory that goes on, if its files differ.

@@ -47,9 +47,6 @@ fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
                 "%:sv/journal can't be understood: another version of skeg wrote it, which can finish it, or it is damaged: then remove it, and start what 'skeg status' shows down"
             ),
         ),
-        Fault::Damaged => {
-            (INVALID, t!("damaged live directory %: %/servicedirs lacks a longrun's link: put it back"))
-        }
         Fault::TooLong(what) => {
             line.put(t!("a path or name is too long: ").bytes());
             (SYSTEM, place(what))
@@ -105,7 +102,7 @@ const fn place(what: What) -> Text {
         What::State => t!("%/state"),
         What::Image => t!("%/image"),
         What::Note => t!("a note in %"),
-        What::Names => t!("%/servicedirs"),
+        What::Names => t!("%:sv/names"),
         What::ServiceDir => t!("a service directory in %:sv"),
         What::ScanDir => t!("the scan directory of %"),
         What::ScanEntry => t!("an entry in the scan directory of %"),

@@ -191,8 +191,8 @@ impl Worker<'_> {
                 }
                 Did::Nothing
             }
-            Step::Place => match self.versions() {
-                Did::Nothing => self.entries(),
+            Step::Place => match self.remove_old() {
+                Did::Nothing => self.place(),
                 did => did,
             },
             Step::Replace => self.replace(),
@@ -201,13 +201,21 @@ impl Worker<'_> {
         }
     }
 
+    fn remove_old(&mut self) -> Did {
+        self.once(|w| w.generations[0].take().is_some())
+    }
+
+    fn place(&mut self) -> Did {
+        match self.versions() {
+            Did::Nothing => self.entries(),
+            did => did,
+        }
+    }
+
     fn replace(&mut self) -> Did {
         match self.dismiss() {
             Did::Nothing => {}
             did => return did,
-        }
-        if self.world.generations[0].take().is_some() {
-            return Did::Something;
         }
         let up = self.world.journal.map_or(self.world.plan.new_up, |j| j.new_up);
         self.bring_up(2, up)

@@ -56,9 +56,10 @@ pub enum Step {
     States,
     /// U5: the link is switched.
     Switch,
-    /// U6: new definitions become the next ones, entries of the scan directory are those of the new generation.
+    /// U6: the old generation is removed, new definitions become the next ones, entries of the scan directory are those of the
+    /// new generation.
     Place,
-    /// U7: directories without a name are let go, the old generation is removed, what shall be up is started.
+    /// U7: directories without a name are let go, what shall be up is started.
     Replace,
     /// U8: versions that nobody uses are removed.
     Tidy,

@@ -241,7 +241,7 @@ impl Stage {
 
 /// Whether an update says that something of the next generation could not be written.
 fn was_building(said: &str) -> bool {
-    let what = ["a service directory in", "the generation of", "/servicedirs", "/image", "a note in"];
+    let what = ["a service directory in", "the generation of", ":sv/names", "/image", "a note in"];
     let writes = ["can't make ", "can't write "].iter().any(|verb| said.contains(verb));
     writes && said.contains("the old image stays in force") && what.iter().any(|what| said.contains(what))
 }

@@ -266,12 +266,20 @@ impl<'a> World<'a> {
         let mut entries = names(&self.at("scan"));
         entries.remove(".s6-svscan");
         same("scan directory", &entries, &longruns)?;
-        let mut ids = set(["lock", "history"]);
+        let mut ids = Vec::new();
         for name in &longruns {
             let def = tree.iter().find(|d| d.name == *name);
             let wanted = def.filter(|_| strict).map(|_| up.contains(name));
-            ids.insert(self.judge_directory(def, name, wanted, new)?);
+            ids.push(self.judge_directory(def, name, wanted, new)?);
         }
+        let recorded = self.recorded_directories();
+        if recorded != ids {
+            return Err(format!(
+                "the state file has the directories {recorded:?}, the scan directory {ids:?}"
+            ));
+        }
+        let mut ids: BTreeSet<String> = ids.into_iter().collect();
+        ids.extend(set(["lock", "history", "names"]));
         let mut found = names(&self.at("live:sv"));
         found.insert("history".into());
         same("LIVE:sv", &found, &ids)?;
@@ -294,7 +302,7 @@ impl<'a> World<'a> {
         let target = link(&dir).ok_or_else(|| format!("no entry {name}"))?;
         let id = target.strip_prefix(&format!("{}/", self.text("live:sv")));
         let id = id.ok_or_else(|| format!("{name} points to {target}"))?.to_owned();
-        if link(&self.at("live/servicedirs").join(name)) != Some(format!("../../live:sv/{id}")) {
+        if link(&self.at("live/servicedirs").join(name)) != Some(format!("../{id}")) {
             return Err(format!("the scan directory and servicedirs have different directories for {name}"));
         }
         let (current, next) = (link(&dir.join("current")), link(&dir.join("next")));
@@ -410,7 +418,7 @@ impl<'a> World<'a> {
             longruns(tree).into_iter().chain(oneshots.collect::<BTreeSet<_>>()).collect();
         let count = file.get(8..12).map_or(0, |n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]) as usize);
         let (bytes, owed) = file.get(64..).and_then(|rest| rest.split_at_checked(count)).unwrap_or_default();
-        if count != services.len() || bytes.len() != count {
+        if count != services.len() || bytes.len() != count || owed.len() < count.div_ceil(8) {
             return Err(format!("the state file is about {count} services, not about {services:?}"));
         }
         for (at, (name, byte)) in services.iter().zip(bytes).enumerate() {
@@ -423,6 +431,17 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The directories of the longruns in the order of their names, as the state file has them: behind what is owed.
+    fn recorded_directories(&self) -> Vec<String> {
+        let file = std::fs::read(self.at("live/state")).unwrap_or_default();
+        let word = |bytes: &[u8]| bytes.first_chunk().copied().map_or(u32::MAX, u32::from_le_bytes);
+        let number = |at: usize| file.get(at..).map_or(0, word) as usize;
+        let (count, longruns) = (number(8), number(48));
+        let ids = file.get(64 + count + count.div_ceil(8)..).unwrap_or_default();
+        let named = ids.chunks(8).map(|id| format!("{}.{}", word(id), id.get(4..).map_or(u32::MAX, word)));
+        if ids.len() == 8 * longruns { named.collect() } else { Vec::new() }
     }
 
     /// Whether a service may have another process than before, or none: one that keeps its own is known by that, one that was

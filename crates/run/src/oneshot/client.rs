@@ -7,6 +7,7 @@ use crate::session::RUNNER;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use engine::{Db, Target};
 use live::tree::{Status, is_supervised};
 use live::{Live, Phase};
 use sys::event::{PollFd, PollFlags, poll};
@@ -125,11 +126,18 @@ pub fn quiet_scripts(live: &mut Live, deadline: Option<Millis>) -> core::result:
     Ok(live.states_mut().reread()?)
 }
 
+/// Which service the runner is, in an image that has been looked at. One without oneshots has none.
+fn runner(live: &Live) -> Result<u16> {
+    match Db::glance(live.image()).ok().and_then(|db| db.lookup(RUNNER)) {
+        Some(Target::Service(runner)) => Ok(runner.index() as u16),
+        _ => Err(Errno::NOENT),
+    }
+}
+
 /// A connection to the runner of this live directory.
 pub(crate) fn connect_runner(live: &Live, scripts: u16) -> Result<Scripts> {
-    let generation = live.generation();
-    let path = generation.service_path(RUNNER, b"").map_err(|_| Errno::NAMETOOLONG)?;
-    Scripts::connect(generation.dir(), &path, live.states().as_fd(), scripts)
+    let path = live.service_path(runner(live)?, b"")?;
+    Scripts::connect(live.locked().sv(), &path, live.states().as_fd(), scripts)
 }
 
 /// As [`connect_runner`]; a runner that died is waited for while its supervisor is about to start it again: that lets a
@@ -141,9 +149,7 @@ pub(crate) fn connect_in_time(live: &Live, scripts: u16, timeout: u32, signals: 
     if !is_away(&connected) {
         return connected;
     }
-    let generation = live.generation();
-    let path = generation.service_path(RUNNER, b"").map_err(|_| Errno::NAMETOOLONG)?;
-    let dir = fs::open(generation.dir(), &path, fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)?;
+    let dir = live.service_dir(runner(live)?)?;
     let events = Listener::subscribe(&dir, c"event")?;
     let patience = if timeout == 0 { PATIENCE } else { PATIENCE.min(u64::from(timeout)) };
     let until = monotonic().0 + patience;

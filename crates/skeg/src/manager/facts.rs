@@ -26,6 +26,8 @@ pub struct Past {
 pub struct Found<'a> {
     /// Its name.
     pub name: &'a [u8],
+    /// Its index in the image.
+    pub index: u16,
     /// Whether it is a oneshot.
     pub oneshot: bool,
     /// Whether it has a way to say that it is ready.
@@ -114,6 +116,7 @@ impl<'a> Facts<'a> {
         });
         Found {
             name: image.name(service),
+            index: service,
             oneshot,
             can_say: image.file(service, b"notification-fd").is_some(),
             state: self.opened.live.states().get(index),
@@ -128,30 +131,24 @@ impl<'a> Facts<'a> {
     }
 
     fn status(&self, service: u16) -> Result<Option<Status>> {
-        let generation = self.opened.live.generation();
-        let Ok(path) = generation.service_path(self.opened.image.name(service), b"") else { return Ok(None) };
-        let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
-        let Ok(directory) = fs::open(generation.dir(), &path, flags, 0) else { return Ok(None) };
+        let Ok(directory) = self.opened.live.service_dir(service) else { return Ok(None) };
         if live::tree::is_supervised(&directory)? { Status::read(&directory).map(Some) } else { Ok(None) }
     }
 
     /// Whether its supervisor has a death on record. A status alone does not tell an exit with 0 from a process that never was.
     fn has_died(&self, service: u16) -> bool {
-        let generation = self.opened.live.generation();
-        let Ok(path) = generation.service_path(self.opened.image.name(service), live::tree::DEATH_TALLY)
-        else {
-            return false;
-        };
-        fs::stat(generation.dir(), &path).is_ok_and(|stat| stat.st_size != 0)
+        let live = &self.opened.live;
+        let Ok(path) = live.service_path(service, live::tree::DEATH_TALLY) else { return false };
+        fs::stat(live.locked().sv(), &path).is_ok_and(|stat| stat.st_size != 0)
     }
 
     /// The interpreter of a longrun's `run`, if that is why it is not up: nobody finds it.
     pub fn missing_interpreter(&self, found: &Found<'_>) -> Option<Vec<u8>> {
         let status = found.status.filter(|s| s.wanted_up && !s.is_up())?;
-        let generation = self.opened.live.generation();
-        let path = generation.service_path(found.name, b"run").ok().filter(|_| status.pid == 0)?;
+        let live = &self.opened.live;
+        let path = live.service_path(found.index, b"run").ok().filter(|_| status.pid == 0)?;
         let mut head = [0; 256];
-        let length = fs::read_full(&fs::open_read(generation.dir(), &path).ok()?, &mut head).ok()?;
+        let length = fs::read_full(&fs::open_read(live.locked().sv(), &path).ok()?, &mut head).ok()?;
         let line = head.get(..length)?.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
         let program = line.trim_ascii_start().split(u8::is_ascii_whitespace).next()?;
         let path = sys::CBuf::<256>::from_pieces(&[program]).ok()?;

@@ -12,7 +12,7 @@ use live::{Access, Fault, Live, Locked, Phase, Wait};
 use run::oneshot::client::{is_unsettled, settle_scripts};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
 use sys::CBuf;
-use sys::fs::{self, OFlags};
+use sys::fs;
 use sys::time::{Millis, monotonic};
 
 /// A live directory with its image.
@@ -131,7 +131,7 @@ fn refuse_nested(call: &Call, path: &CStr, looked: &mut Option<Live>) -> Result<
             continue;
         }
         let service = db.name(id);
-        if script == Some(service) || is_inside(live, service, &above) {
+        if script == Some(service) || is_inside(live, id.index() as u16, &above) {
             let what = t!(
                 "called from inside the transition of service %, whose command holds the lock of %: it would wait for itself"
             );
@@ -143,11 +143,8 @@ fn refuse_nested(call: &Call, path: &CStr, looked: &mut Option<Live>) -> Result<
 }
 
 /// Whether this longrun's process is above this one.
-fn is_inside(live: &Live, service: &[u8], above: &Ancestors) -> bool {
-    let generation = live.generation();
-    let Ok(path) = generation.service_path(service, b"") else { return false };
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
-    let status = fs::open(generation.dir(), &path, flags, 0).and_then(Status::read);
+fn is_inside(live: &Live, service: u16, above: &Ancestors) -> bool {
+    let status = live.service_dir(service).and_then(Status::read);
     status.is_ok_and(|status| status.pid != 0 && above.0.contains(&status.pid))
 }
 

@@ -295,11 +295,9 @@ pub fn disagreements(opened: &Opened, each: &mut dyn FnMut(&'static [u8], Text))
     let scanned = opened.live.scandir().is_ok_and(|scandir| tree::is_scanned(scandir.dir()) != Ok(false));
     for service in 0..db.longruns() as u16 {
         let recorded = opened.live.states().get(usize::from(service)).is_up();
-        let generation = opened.live.generation();
-        let status = generation
-            .service_path(name(db, service), b"")
-            .map_err(|_| Errno::NAMETOOLONG)
-            .and_then(|path| fs::open_dir(generation.dir(), &path))
+        let status = opened
+            .live
+            .service_dir(service)
             .and_then(|dir| Ok(tree::is_supervised(&dir)?.then_some(tree::Status::read(&dir)?)));
         let status = match status {
             Err(e @ (Errno::ACCESS | Errno::PERM)) => {

@@ -158,14 +158,12 @@ fn saved_plan(call: &Call, path: &CStr) -> Result<Option<Saved>, u8> {
 /// The longruns that their supervisors want up: a service that somebody has stopped past the record is another case than the one
 /// that the plan was shown for.
 fn supervised(call: &Call, opened: &Opened) -> Result<Members, u8> {
-    let (db, generation) = (opened.image.db(), opened.live.generation());
+    let db = opened.image.db();
     let mut wanted = Set::new(db.len());
     for service in 0..db.longruns() as u16 {
         let name = reason::name(db, service);
         let cant = |e| call.failed(t!("read the status of service %"), name, e);
-        let path = generation.service_path(name, b"").map_err(|_| cant(sys::Errno::NAMETOOLONG))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        match fs::open(generation.dir(), &path, flags, 0).and_then(Status::read) {
+        match opened.live.service_dir(service).and_then(Status::read) {
             Ok(status) if status.wanted_up => _ = wanted.insert(service),
             Ok(_) | Err(sys::Errno::NOENT) => {}
             Err(e) => return Err(cant(e)),

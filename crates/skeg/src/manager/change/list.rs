@@ -6,7 +6,6 @@ use crate::words;
 use alloc::vec::Vec;
 use engine::{Graph, Set, Towards, close};
 use live::tree::Status;
-use sys::fs;
 
 /// Prints a selection, closed under what it needs (or what needs it) if asked.
 pub fn print(opened: &Opened, mut selected: Set, o: &Options, closed: bool) -> Result<u8, u8> {
@@ -29,14 +28,12 @@ pub fn print(opened: &Opened, mut selected: Set, o: &Options, closed: bool) -> R
 
 /// Prints the longruns whose supervisor wants otherwise than the state says.
 pub fn diff(call: &Call, opened: &Opened) -> Result<u8, u8> {
-    let (image, generation) = (&opened.image, opened.live.generation());
+    let image = &opened.image;
     let mut text = Vec::new();
     for service in 0..image.db().longruns() as u16 {
         let name = image.name(service);
         let cant = |e| call.failed(t!("read the status of service %"), name, e);
-        let path = generation.service_path(name, b"").map_err(|_| cant(sys::Errno::NAMETOOLONG))?;
-        let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
-        let status = fs::open(generation.dir(), &path, flags, 0).and_then(Status::read).map_err(cant)?;
+        let status = opened.live.service_dir(service).and_then(Status::read).map_err(cant)?;
         if status.wanted_up != opened.live.states().get(usize::from(service)).is_up() {
             text.push(if status.wanted_up { b'+' } else { b'-' });
             text.extend_from_slice(name);
