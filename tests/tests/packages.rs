@@ -83,6 +83,15 @@ impl Machine {
         Service::at(self.scratch.path().join(link.strip_prefix("/").unwrap_or(&link)))
     }
 
+    /// Defines a service where no package does, and brings it up.
+    fn administer(&self) {
+        self.scratch.file("etc/skeg/services/own/type", "longrun\n");
+        self.scratch.file("etc/skeg/services/own/run", "#!/bin/sh\nexec sleep 1000\n");
+        let stores = ["/usr/lib/skeg/services", "/etc/skeg/services"];
+        self.run(&[&["skeg", "sync", "-o", "/var/lib/skeg/image"][..], &stores].concat()).expect(0);
+        self.run(&["skeg", "s6-rc", "-u", "change", "own"]).expect(0);
+    }
+
     fn up(&self) -> Vec<String> {
         self.run(&["skeg", "s6-rc", "-a", "list"]).expect(0).lines()
     }
@@ -244,6 +253,20 @@ fn dpkg_updates_the_services_once_at_the_end_of_a_run() {
     dpkg.run(&["-r", "dns"]).expect(0);
     machine.must_agree();
     assert_eq!(machine.up(), ["db", "new", "web"]);
+    machine.administer();
+    dpkg.run(&["-r", "web", "db", "new"]).expect(0);
+    machine.must_agree();
+    assert_eq!(machine.up(), ["own"]);
+    // Its store is not mounted when the next package comes: that one waits, and what is up stays.
+    std::fs::rename(machine.scratch.at("etc/skeg/services/own"), machine.scratch.at("tmp/own")).unwrap();
+    let late = dpkg.build("late", "1", &service("late", "1", &[]), "");
+    let said = dpkg.run(&["-i", &late]);
+    assert_ne!(said.code, 0);
+    assert!(said.err.contains("/etc/skeg/services holds no definition: is it mounted?"), "{}", said.err);
+    assert_eq!(machine.up(), ["own"]);
+    std::fs::rename(machine.scratch.at("tmp/own"), machine.scratch.at("etc/skeg/services/own")).unwrap();
+    dpkg.run(&["--configure", "-a"]).expect(0);
+    machine.must_agree();
 }
 
 /// A run that leaves definitions that do not fit, and one that mends it.
@@ -295,6 +318,18 @@ fn lives_with(mut machine: Machine, hook: &dyn Fn(&Machine) -> Done) {
         pids,
         "the second package of a run changes nothing"
     );
+    // The last package goes, then what the administrator has is away.
+    machine.administer();
+    for name in ["web", "db"] {
+        std::fs::remove_dir_all(machine.scratch.at("usr/lib/skeg/services").join(name)).unwrap();
+    }
+    hook(&machine).expect(0);
+    machine.must_agree();
+    assert_eq!(machine.up(), ["own"]);
+    std::fs::remove_dir_all(machine.scratch.at("etc/skeg/services/own")).unwrap();
+    let said = hook(&machine).expect(4);
+    assert!(said.err.contains("/etc/skeg/services holds no definition: is it mounted?"), "{}", said.err);
+    assert_eq!(machine.up(), ["own"]);
 }
 
 #[test]

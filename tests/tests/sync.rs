@@ -399,10 +399,11 @@ fn a_store_without_a_service_is_refused_unless_that_is_meant() {
     std::fs::rename(world.scratch.at("store"), world.scratch.at("away")).unwrap();
     world.scratch.folder("store");
     let refused = world.sync(&[]).expect(4);
-    assert!(refused.err.contains("store defines no service, so all would stop"), "{}", refused.err);
+    assert!(refused.err.contains("store holds no definition: is it mounted?"), "{}", refused.err);
+    assert!(refused.err.contains("these would stop and be gone: dns lan web net\n"), "{}", refused.err);
     assert_eq!(world.bytes("image"), before);
     assert_ne!(world.pid("lan"), 0);
-    world.sync(&["--empty"]).expect(0);
+    world.sync(&["--empty", "store/"]).expect(0);
     world.must_agree();
     // From nothing to nothing there is nothing to be warned of, with a live directory or without.
     world.sync(&[]).expect(0);
@@ -426,4 +427,134 @@ fn a_working_directory_that_has_gone_is_told_as_such() {
     world.scratch.mark(&mut command);
     let done = harness::process::run(&mut command).expect(111);
     assert!(done.err.contains("can't find the path of the image: no such file or directory"), "{}", done.err);
+}
+
+impl World {
+    /// Syncs the store and a second one, which an administrator or a data partition has.
+    fn sync_two(&self, options: &[&str]) -> Done {
+        self.skeg("sync", &[options, &["store", "second"]].concat())
+    }
+
+    /// Defines a longrun in the second store.
+    fn second(&self, name: &str) {
+        self.scratch.file(format!("second/{name}/type"), "longrun\n");
+        self.scratch.file(format!("second/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+    }
+
+    /// Takes what the second store holds away, and leaves it empty, as where it is not mounted.
+    fn unmount(&self) {
+        std::fs::rename(self.scratch.at("second"), self.scratch.at("away")).unwrap();
+        self.scratch.folder("second");
+    }
+
+    fn list(&self) -> Vec<String> {
+        self.skeg("s6-rc", &["-a", "list"]).expect(0).lines()
+    }
+}
+
+#[test]
+fn one_store_of_several_that_is_not_mounted_is_refused_unless_that_is_meant() {
+    let world = World::new();
+    world.second("vpn");
+    world.sync_two(&[]).expect(0);
+    world.skeg("s6-rc", &["-u", "change", "vpn"]).expect(0);
+    world.unmount();
+    let before = (world.pid("vpn"), world.bytes("image"), world.bytes("live/image"));
+    // It is not the first try alone that is refused, and what else has changed does not matter.
+    world.write("web/finish", "#!/bin/sh\nexit 0\n");
+    for options in [&["--if-changed"][..], &["--if-changed"], &[], &["--empty", "store"]] {
+        let refused = world.sync_two(options).expect(4);
+        for said in ["second holds no definition: is it mounted?", "(--empty second says", "be gone: vpn\n"] {
+            assert!(refused.err.contains(said), "{said}: {}", refused.err);
+        }
+        assert!(!refused.err.contains("store holds"), "{}", refused.err);
+        assert_eq!((world.pid("vpn"), world.bytes("image"), world.bytes("live/image")), before);
+    }
+    // Missing, it is no better.
+    std::fs::remove_dir(world.scratch.at("second")).unwrap();
+    let refused = world.sync_two(&["--empty", "second"]).expect(111);
+    assert!(refused.err.contains("second: can't be read: no such file or directory"), "{}", refused.err);
+    std::fs::rename(world.scratch.at("away"), world.scratch.at("second")).unwrap();
+    world.sync_two(&["--if-changed"]).expect(0);
+    assert_eq!(
+        (world.pid("vpn"), world.list()),
+        (before.0, vec!["dns".into(), "lan".into(), "vpn".into(), "web".into()])
+    );
+    world.unmount();
+    world.sync_two(&["--if-changed", "--empty", "second"]).expect(0);
+    assert_eq!(world.list(), ["dns", "lan", "web"]);
+    // From now on that it is empty is known.
+    std::fs::remove_dir_all(world.scratch.at("store/dns")).unwrap();
+    world.sync_two(&["--if-changed"]).expect(0);
+    assert_eq!(world.list(), ["lan", "web"]);
+}
+
+#[test]
+fn a_store_that_never_held_anything_is_no_reason_to_refuse() {
+    let world = World::new();
+    world.scratch.folder("second");
+    world.write("vpn/type", "longrun\n");
+    world.write("vpn/run", "#!/bin/sh\nexec sleep 1000\n");
+    world.sync_two(&["--if-changed"]).expect(0);
+    // Not after a sync that ended with a failure, either.
+    world.write("check/type", "oneshot\n");
+    world.write("check/up", "false\n");
+    world.write("web/dependencies.d/check", "");
+    world.sync_two(&["--if-changed"]).expect(1);
+    for gone in ["web", "check", "vpn"] {
+        std::fs::remove_dir_all(world.scratch.at("store").join(gone)).unwrap();
+    }
+    world.sync_two(&["--if-changed"]).expect(0);
+    assert_eq!(world.list(), ["dns", "lan", "s6rc-oneshot-runner"]);
+}
+
+#[test]
+fn a_store_that_got_its_first_definition_by_a_sync_that_failed_is_not_taken_for_empty() {
+    let world = World::new();
+    world.scratch.folder("second");
+    world.sync_two(&[]).expect(0);
+    world.second("vpn");
+    world.write("check/type", "oneshot\n");
+    world.write("check/up", "false\n");
+    world.write("web/dependencies.d/check", "");
+    world.sync_two(&[]).expect(1);
+    world.unmount();
+    let refused = world.sync_two(&[]).expect(4);
+    assert!(refused.err.contains("be gone: vpn\n"), "{}", refused.err);
+    assert!(world.scratch.at("live/servicedirs/vpn").exists());
+}
+
+#[test]
+fn no_kill_of_a_sync_makes_a_store_with_definitions_one_that_had_none() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg_fault());
+    let words = ["-l", "none", "-o", "image", "store", "second"].map(str::to_owned);
+    let sync = || scratch.run(&skeg, "sync", &words);
+    let oneshot = |path: &str| {
+        scratch.file(format!("{path}/type"), "oneshot\n");
+        scratch.file(format!("{path}/up"), "");
+    };
+    oneshot("store/one");
+    let mut refused = 0;
+    for n in 1..400 {
+        let _ = std::fs::remove_dir_all(scratch.at("second"));
+        scratch.folder("second");
+        for file in ["image", "image.sync"] {
+            let _ = std::fs::remove_file(scratch.at(file));
+        }
+        sync().expect(0);
+        oneshot("second/two");
+        let struck = fault::strike(&scratch, &skeg, "sync", &words, n, fault::Fault::Kill);
+        let db = scratch.text("image");
+        let has =
+            scratch.run(&skeg, "s6-rc-db", &["-c", &db, "list", "oneshots"]).expect(0).out.contains("two");
+        std::fs::remove_dir_all(scratch.at("second/two")).unwrap();
+        let code = sync().code;
+        assert_eq!(code, if has { 4 } else { 0 }, "killed at call {n}");
+        refused += u32::from(has);
+        if struck.code == 0 {
+            assert!(n > 40 && refused > 3, "{n} calls, {refused} with the new image");
+            return;
+        }
+    }
+    panic!("more calls than a sync can have");
 }

@@ -56,7 +56,7 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
     if !plan.replace && sys::fs::lstat(&place.dir, &place.name).is_ok() {
         return Err(place.taken(call));
     }
-    let image = compile(call, &plan.sources, plan.keep_going, plan.verbosity, 1)?;
+    let (image, _) = compile(call, &plan.sources, plan.keep_going, plan.verbosity, 1)?;
     let db = match db::Db::check_structure(&image) {
         Ok(db) => db,
         Err(error) => {
@@ -78,8 +78,8 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
     Ok(())
 }
 
-/// Compiles these directories, with the user of `-h`, and tells every fault; else the exit code, `wrong` for definitions
-/// that are wrong.
+/// Compiles these directories, with the user of `-h`, and tells every fault; the image, and what it was warned of. Else the exit
+/// code, `wrong` for definitions that are wrong.
 #[inline(never)]
 pub fn compile(
     call: &Call,
@@ -87,7 +87,7 @@ pub fn compile(
     keep_going: bool,
     verbosity: u32,
     wrong: u8,
-) -> Result<Vec<u8>, u8> {
+) -> Result<(Vec<u8>, Vec<Fault>), u8> {
     let holder_user = call.value(b'h').map(CStr::to_bytes);
     if let Some(user) = holder_user {
         let mut settings = source::process::Settings::new();
@@ -100,7 +100,10 @@ pub fn compile(
     let compiled = compile::compile(source::read(sources), &compile::Options { keep_going, holder_user });
     report(call, verbosity, &compiled.faults);
     let system = || compiled.faults.iter().any(|f| f.grave && matches!(f.what, What::Read(_)));
-    compiled.image.ok_or_else(|| if system() { SYSTEM } else { wrong })
+    match compiled.image {
+        Some(image) => Ok((image, compiled.faults)),
+        None => Err(if system() { SYSTEM } else { wrong }),
+    }
 }
 
 /// Tells every fault, in one write.

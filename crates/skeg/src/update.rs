@@ -10,6 +10,7 @@ mod plan;
 mod rc_update;
 mod reason;
 mod recover;
+mod stores;
 mod sync;
 
 use crate::applet::Applet;

@@ -5,9 +5,11 @@ use crate::applet::{Call, SYSTEM};
 use crate::live_words::INVALID;
 use crate::manager::corrupt;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::Db;
 use live::ImageSource;
+use source::What;
 use sys::fs::{FileType, OFlags, Stat};
 use sys::mm::MappedFile;
 use sys::{AsRawFd, CBuf, Errno, OwnedFd, Path, fs};
@@ -22,6 +24,8 @@ pub struct ImageFile {
     stays: Option<Box<CStr>>,
     /// Whether it was compiled just now, and so lies nowhere.
     pub compiled: bool,
+    /// The stores that hold no definition, of those that it was compiled from.
+    pub empty: Vec<Vec<u8>>,
 }
 
 impl ImageFile {
@@ -50,9 +54,10 @@ impl ImageFile {
     /// Compiles source trees in memory, and says what is wrong with them; else the exit code.
     #[inline(never)]
     pub fn compile(call: &Call, stores: &[&'static CStr], verbosity: u32) -> Result<Self, u8> {
-        let image = crate::compile::compile(call, stores, false, verbosity, INVALID)?;
+        let (image, faults) = crate::compile::compile(call, stores, false, verbosity, INVALID)?;
         let file = Self::check(call, stores.first().copied().unwrap_or_default(), image.leak(), None)?;
-        Ok(Self { compiled: true, ..file })
+        let empty = faults.into_iter().filter(|fault| fault.what == What::EmptySource);
+        Ok(Self { compiled: true, empty: empty.map(|fault| fault.source).collect(), ..file })
     }
 
     fn check(call: &Call, path: &CStr, bytes: &'static [u8], stays: Option<Box<CStr>>) -> Result<Self, u8> {
@@ -60,7 +65,7 @@ impl ImageFile {
             let code = corrupt(call, "invalid image %: ", path, e);
             if e == db::Corrupt::Magic { no_image(call) } else { code }
         })?;
-        Ok(Self { db, bytes, stays, compiled: false })
+        Ok(Self { db, bytes, stays, compiled: false, empty: Vec::new() })
     }
 
     /// Refuses an image with process settings that can't be applied here; the exit code, after messages.
@@ -69,9 +74,9 @@ impl ImageFile {
     }
 
     /// Refuses an image that defines nothing in the place of one that does, unless `--empty` says that this is meant: more often it
-    /// is a store that is not mounted, or half installed. The exit code, after a message.
-    pub fn must_define(&self, call: &Call, path: &CStr, is_any: impl FnOnce() -> bool) -> Result<(), u8> {
-        if call.has(b'E') || defines(&self.db) || !is_any() {
+    /// is a tree that is not mounted, or half installed. The exit code, after a message.
+    pub fn must_define(&self, call: &Call, path: &CStr, old: &Db<'_>) -> Result<(), u8> {
+        if call.has(b'E') || defines(&self.db) || !defines(old) {
             return Ok(());
         }
         let what = t!(

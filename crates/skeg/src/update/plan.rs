@@ -3,7 +3,7 @@
 
 use super::conversion;
 use super::diff::{cant_look, disagreements};
-use super::image::{ImageFile, absolute, defines, output};
+use super::image::{ImageFile, absolute, output};
 use super::rc_update::perform;
 use super::reason;
 use crate::applet::{Call, SYSTEM, USAGE};
@@ -114,7 +114,7 @@ pub fn apply(call: &Call) -> Result<u8, u8> {
     let (path, file, plan) = match saved {
         None => {
             let file = ImageFile::open_or_compile(call, what)?;
-            file.must_define(call, what, || defines(opened.image.db()))?;
+            file.must_define(call, what, opened.image.db())?;
             let plan = make(call, &opened, &file)?;
             (what, file, plan)
         }

@@ -5,25 +5,27 @@
 //! Nothing new in here: the compiler, the place of an image, the smart plan and the update protocol, in this order. The
 //! image is written before the update, so that a kill between the two leaves what the next sync goes on from.
 
-use super::image::{ImageFile, absolute, defines, follow, output};
+use super::image::{ImageFile, absolute, follow, output};
 use super::look::Look;
 use super::plan::make;
 use super::rc_update::perform;
+use super::stores::Note;
 use crate::applet::Call;
 use crate::compile::Place;
 use crate::manager::{COMPILED, open};
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use db::Db;
 use live::journal::Journal;
 use live::{Access, Live, LiveError, Wait};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
 use run::update::Request;
-use sys::fs::{self, OFlags};
+use sys::fs;
 use sys::mm::MappedFile;
 use sys::{CWD, Errno, Path};
 
 pub const OPTIONS: &str =
-    "+ -i/if-changed -E/empty l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
+    "+ -i/if-changed -E=empty l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     let deadline = call.deadline();
@@ -53,9 +55,11 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         .map_err(|e| call.failed(t!("find the path of the image"), b"", e))?;
     let (place, _) = output(call, &path)?;
     let file = ImageFile::compile(call, &stores, call.number(b'v', 1))?;
-    file.must_define(call, stores.first().copied().unwrap_or_default(), || match &opened {
-        Some(opened) => defines(opened.image.db()),
-        None => fs::access(CWD, &place, 0).is_ok() && !holds(&place, file.bytes()),
+    let note = Note::read(&place).map_err(|e| call.failed(t!("write %.sync"), place.as_bytes(), e))?;
+    let lies = map(&place);
+    note.must_keep(call, &file, || {
+        let noted = lies.as_ref().and_then(|lies| Db::check(lies.bytes()).ok());
+        [opened.as_ref().map(|opened| *opened.image.db()), noted]
     })?;
     let plan = match &opened {
         None => None,
@@ -64,7 +68,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
             Some(make(call, opened, &file)?)
         }
     };
-    if !holds(&place, file.bytes()) {
+    note.take_back(call, &stores, &file)?;
+    // What lies there already is not written again, since it may lie in flash.
+    if lies.is_none_or(|lies| lies.bytes() != file.bytes()) {
         Place::open(call, &place)?.write(call, file.bytes(), true)?;
     }
     let (mut code, mut live) = (0, [0; 32]);
@@ -79,17 +85,15 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         live = file.db.hash();
         code = perform(call, opened, &plan, &request);
     }
-    if let Some(seen) = seen.filter(|_| code == 0) {
-        note(&place, &seen, &live);
-    }
+    let stamp = seen.filter(|_| code == 0).and_then(|seen| stamp(&place, &seen, &live));
+    note.write(stamp.unwrap_or_default(), &file);
     Ok(code)
 }
 
-/// Whether the file has these bytes: then it is not written again, since it may lie in flash.
-fn holds(path: &CStr, bytes: &[u8]) -> bool {
-    fs::open_read(CWD, path)
-        .and_then(|file| MappedFile::new(&file, fs::fstat(&file)?.st_size as usize))
-        .is_ok_and(|mapped| mapped.bytes() == bytes)
+/// The bytes of the file at a path, if there is one.
+fn map(path: &CStr) -> Option<MappedFile> {
+    let file = fs::open_read(CWD, path).ok()?;
+    MappedFile::new(&file, fs::fstat(&file).ok()?.st_size as usize).ok()
 }
 
 /// Where the image goes.
@@ -117,14 +121,11 @@ fn is_done(call: &Call, seen: &[u8; 8]) -> bool {
     let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);
     let Ok(path) = target(call, live.as_ref()) else { return false };
     let Ok((place, _)) = follow(&path) else { return false };
-    let Some((beside, stamp)) = stamp(&place, seen, &hash) else { return false };
-    let mut noted = [0; 9];
-    let read = fs::open_read(CWD, &beside).and_then(|file| fs::read_full(file, &mut noted));
-    read == Ok(stamp.len()) && noted.starts_with(&stamp)
+    stamp(&place, seen, &hash).is_some_and(|stamp| Note::read(&place).is_ok_and(|note| note.is(stamp)))
 }
 
-/// What stands for a completed sync, and the file that holds it.
-fn stamp(image: &Path, seen: &[u8; 8], live: &[u8; 32]) -> Option<(Path, [u8; 8])> {
+/// What stands for a completed sync.
+fn stamp(image: &Path, seen: &[u8; 8], live: &[u8; 32]) -> Option<[u8; 8]> {
     let mut look = Look::new();
     look.bytes(seen);
     look.bytes(live);
@@ -133,12 +134,5 @@ fn stamp(image: &Path, seen: &[u8; 8], live: &[u8; 32]) -> Option<(Path, [u8; 8]
     if let Ok(skeg) = fs::stat(CWD, c"/proc/self/exe") {
         look.stat(&skeg);
     }
-    Some((Path::from_pieces(&[image.as_bytes(), b".sync"]).ok()?, look.finish()))
-}
-
-/// Notes that a sync is complete. Where that fails the next one does more than it had to.
-fn note(image: &Path, seen: &[u8; 8], live: &[u8; 32]) {
-    let Some((beside, stamp)) = stamp(image, seen, live) else { return };
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-    let _ = fs::open(CWD, &beside, flags, 0o644).and_then(|file| fs::write_all(file, &stamp));
+    Some(look.finish())
 }
