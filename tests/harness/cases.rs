@@ -298,6 +298,8 @@ pub fn in_parallel<T: Sync>(
     work: impl Fn(&T) -> Vec<String> + Sync,
 ) -> Vec<Vec<String>> {
     let next = Mutex::new(0);
+    // A process that is to end with its parent ends with the thread that started it, and others may still use it.
+    let all_done = std::sync::Barrier::new(threads);
     let found: Vec<Mutex<Vec<String>>> = items.iter().map(|_| Mutex::new(Vec::new())).collect();
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -308,7 +310,7 @@ pub fn in_parallel<T: Sync>(
                         *next += 1;
                         *next - 1
                     };
-                    let Some(item) = items.get(i) else { return };
+                    let Some(item) = items.get(i) else { break };
                     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(item)));
                     let faults = outcome.unwrap_or_else(|panic| {
                         let text = panic.downcast_ref::<String>().cloned();
@@ -318,6 +320,7 @@ pub fn in_parallel<T: Sync>(
                         *slot = faults;
                     }
                 }
+                all_done.wait();
             });
         }
     });
