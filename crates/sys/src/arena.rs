@@ -60,7 +60,8 @@ impl Arena {
             self.next.set(first);
             self.end.set(first + FIRST);
         }
-        let start = self.next.get().checked_next_multiple_of(align)?;
+        // An alignment is a power of two: no division.
+        let start = self.next.get().checked_add(align - 1)? & !(align - 1);
         let end = start.checked_add(size)?;
         if end > self.end.get() {
             return None;
@@ -81,7 +82,9 @@ unsafe impl GlobalAlloc for Arena {
         let Some(bytes) = wanted.max(CHUNK).checked_next_multiple_of(4096) else {
             return core::ptr::null_mut();
         };
-        let flags = MapFlags::PRIVATE;
+        // Whoever has filled a chunk is likely to fill another one: its pages all at once cost less than one fault each.
+        let is_first = self.end.get() == self.first.get().expose_provenance() + FIRST;
+        let flags = if is_first { MapFlags::PRIVATE } else { MapFlags::PRIVATE | MapFlags::POPULATE };
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
         let Ok(chunk) = (unsafe {
             mmap_anonymous(core::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)

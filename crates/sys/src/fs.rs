@@ -616,7 +616,8 @@ fn walk(dir: BorrowedFd<'_>, each: &mut dyn FnMut(&CStr, u64, FileType) -> bool)
         let Some(entry) = entries.next() else { return Ok(()) };
         let entry = entry?;
         let name = entry.file_name();
-        if name != c"." && name != c".." && !each(name, entry.ino(), entry.file_type()) {
+        let is_self = matches!(name.to_bytes(), [b'.'] | [b'.', b'.']);
+        if !is_self && !each(name, entry.ino(), entry.file_type()) {
             return Ok(());
         }
     }
