@@ -103,6 +103,9 @@ impl Numbers {
     /// The numbers of those that are in the image, ascending, appended to `all`; where they lie there.
     fn list(&self, all: &mut Vec<u16>, numbers: &[u32]) -> (usize, usize) {
         let start = all.len();
+        if numbers.is_empty() {
+            return (start, start);
+        }
         all.extend(numbers.iter().filter_map(|n| self.of(*n)));
         if let Some(new) = all.get_mut(start..) {
             db::sort::sort(new, |a, b| a < b);
@@ -150,7 +153,8 @@ fn encode(
     partners: &Partners,
 ) -> Result<Vec<u8>, EncodeError> {
     let mut edges = Vec::new();
-    let mut files: Vec<NewFile<'_>> = Vec::new();
+    let count = numbers.order.iter().filter_map(|n| names.get(*n)).map(|d| d.files.len()).sum();
+    let mut files: Vec<NewFile<'_>> = Vec::with_capacity(count);
     let mut places = Vec::with_capacity(numbers.order.len());
     for number in &numbers.order {
         let lists = [&graph.needs, &graph.wants, &graph.after, &graph.restart_with];
@@ -166,11 +170,9 @@ fn encode(
         places.push((lists, start..files.len()));
     }
     let part = |(start, end): (usize, usize)| edges.get(start..end).unwrap_or_default();
-    let services: Vec<NewService<'_>> = numbers
-        .order
-        .iter()
-        .zip(&places)
-        .filter_map(|(number, ([needs, wants, after, restart], own))| {
+    let mut services: Vec<NewService<'_>> = Vec::with_capacity(numbers.order.len());
+    services.extend(numbers.order.iter().zip(&places).filter_map(
+        |(number, ([needs, wants, after, restart], own))| {
             let d = names.get(*number)?;
             Some(NewService {
                 name: &d.name,
@@ -185,8 +187,8 @@ fn encode(
                 consumer: partners.consumer(*number).and_then(|c| numbers.of(c)),
                 files: files.get(own.clone()).unwrap_or_default(),
             })
-        })
-        .collect();
+        },
+    ));
     let mut members = Vec::new();
     let mut sets = Vec::new();
     for number in names.in_order() {

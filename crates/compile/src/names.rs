@@ -3,6 +3,7 @@
 
 use crate::{HOLDER, Options, RUNNER};
 use alloc::vec::Vec;
+use db::index::Index;
 use source::{Bytes, Definition, Fault, List, Model, Name, Type, What};
 
 /// For how many unknown names a near one is looked for: a tree with more has another problem.
@@ -17,6 +18,8 @@ pub struct Names {
     sources: Vec<Bytes>,
     /// Numbers in the order of their names.
     order: Vec<u32>,
+    /// The same numbers by their names.
+    index: Index,
     suggestions: u32,
 }
 
@@ -28,6 +31,7 @@ impl Names {
             faults: model.faults,
             sources: model.sources,
             order: Vec::new(),
+            index: Index::new(0),
             suggestions: SUGGESTIONS,
         };
         let internal = names.sources.len();
@@ -63,6 +67,12 @@ impl Names {
                     }
                 }
                 _ => kept.push(number),
+            }
+        }
+        self.index = Index::new(kept.len());
+        for number in &kept {
+            if let Some(d) = self.definitions.get(*number as usize) {
+                self.index.put(&d.name, *number);
             }
         }
         self.order = kept;
@@ -130,8 +140,7 @@ impl Names {
 
     /// Who is called that.
     pub fn find(&self, name: &[u8]) -> Option<u32> {
-        let found = self.order.binary_search_by(|n| self.name(*n).cmp(name)).ok()?;
-        self.order.get(found).copied()
+        self.index.find(name, &|number| self.name(number) == name)
     }
 
     /// Notes a fault of a definition.

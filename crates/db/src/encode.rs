@@ -2,6 +2,7 @@
 //! Writing an image. The same services give the same bytes on every machine.
 
 use crate::check::is_name;
+use crate::index::Index;
 use crate::layout::{self, BundleRecord, FileRecord, Header, Place, ServiceRecord};
 use crate::read::Db;
 use crate::sum::sum;
@@ -76,16 +77,16 @@ pub enum EncodeError {
     Bundle(u16),
 }
 
-#[derive(Default)]
-struct Parts<'a> {
+struct Parts {
     services: Vec<ServiceRecord>,
     bundles: Vec<BundleRecord>,
     edges: Vec<U16>,
     files: Vec<FileRecord>,
     names: Vec<u8>,
-    data: Vec<u8>,
-    /// The paths of all files, ascending; where one was written stands beside the first that is equal to it.
-    paths: Vec<(&'a [u8], Option<U32>)>,
+    /// Bytes of the data.
+    data: usize,
+    /// Where in names each path was written.
+    paths: Index,
 }
 
 /// Writes an image. `services` holds longruns first, each kind in the order of their names; `bundles` too.
@@ -106,7 +107,22 @@ pub fn encode_edited(
         return Err(EncodeError::TooManyBundles);
     }
     order(services, bundles)?;
-    let mut parts = Parts { paths: paths(services), ..Parts::default() };
+    let files = services.iter().map(|s| s.files.len()).sum();
+    let edges = services
+        .iter()
+        .map(|s| 2 * s.dependencies.len() + s.wants.len() + s.after.len() + s.restart_with.len() + 1);
+    // The lists grow side by side, so that none could grow where it lies.
+    let mut parts = Parts {
+        services: Vec::with_capacity(services.len()),
+        bundles: Vec::with_capacity(bundles.len()),
+        edges: Vec::with_capacity(
+            edges.sum::<usize>() + bundles.iter().map(|b| b.contents.len()).sum::<usize>(),
+        ),
+        files: Vec::with_capacity(files),
+        names: Vec::new(),
+        data: 0,
+        paths: Index::new(files),
+    };
     let reverse = Reverse::new(services);
     let producers = Reverse::of(services, &|s, each| s.consumer.into_iter().for_each(each));
     for (number, service) in services.iter().enumerate() {
@@ -116,16 +132,11 @@ pub fn encode_edited(
         parts.bundle(bundle)?;
     }
     let longruns = services.iter().filter(|s| s.kind == Kind::Longrun).count();
-    seal(assemble(&parts, longruns, edits)?, &mut parts.services)
-}
-
-fn paths<'a>(services: &[NewService<'a>]) -> Vec<(&'a [u8], Option<U32>)> {
-    let mut paths = Vec::new();
-    for service in services {
-        paths.extend(service.files.iter().map(|file| (file.path, None)));
+    let mut image = assemble(&parts, longruns, edits)?;
+    for file in services.iter().flat_map(|s| s.files) {
+        image.extend_from_slice(file.bytes);
     }
-    crate::sort::sort(&mut paths, |a, b| a.0 < b.0);
-    paths
+    seal(image, &mut parts.services)
 }
 
 fn order(services: &[NewService<'_>], bundles: &[NewBundle<'_>]) -> Result<(), EncodeError> {
@@ -217,7 +228,7 @@ fn long(n: usize) -> Result<U32, EncodeError> {
     u32::try_from(n).map(U32::new).map_err(|_| EncodeError::TooLarge)
 }
 
-impl<'a> Parts<'a> {
+impl Parts {
     fn name(&mut self, name: &[u8]) -> Result<U32, EncodeError> {
         let at = long(self.names.len())?;
         self.names.extend_from_slice(name);
@@ -225,15 +236,17 @@ impl<'a> Parts<'a> {
         Ok(at)
     }
 
-    fn path(&mut self, path: &'a [u8]) -> Result<U32, EncodeError> {
-        let place = self.paths.partition_point(|(before, _)| *before < path);
-        if let Some(at) = self.paths.get(place).and_then(|(_, at)| *at) {
-            return Ok(at);
+    fn path(&mut self, path: &[u8]) -> Result<U32, EncodeError> {
+        let names = &self.names;
+        let is = |at: u32| {
+            let rest = names.get(at as usize..).and_then(|from| from.strip_prefix(path));
+            rest.is_some_and(|rest| rest.first() == Some(&0))
+        };
+        if let Some(at) = self.paths.find(path, &is) {
+            return Ok(U32::new(at));
         }
         let at = self.name(path)?;
-        if let Some((_, written)) = self.paths.get_mut(place) {
-            *written = Some(at);
-        }
+        self.paths.put(path, at.get());
         Ok(at)
     }
 
@@ -245,7 +258,7 @@ impl<'a> Parts<'a> {
     fn service(
         &mut self,
         number: usize,
-        s: &NewService<'a>,
+        s: &NewService<'_>,
         reverse: &Reverse,
         producers: &Reverse,
     ) -> Result<(), EncodeError> {
@@ -275,7 +288,7 @@ impl<'a> Parts<'a> {
             let record = FileRecord {
                 path: self.path(file.path)?,
                 path_length: short(file.path.len())?,
-                data: long(self.data.len())?,
+                data: long(self.data)?,
                 length: long(file.bytes.len())?,
                 mode: U16::new(file.mode),
                 kind: match file.kind {
@@ -286,7 +299,7 @@ impl<'a> Parts<'a> {
                 },
                 reserved: [0; 3],
             };
-            self.data.extend_from_slice(file.bytes);
+            self.data += file.bytes.len();
             self.files.push(record);
         }
         Ok(())
@@ -307,17 +320,17 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Header and sections, one after the other, without hashes and checksums.
-fn assemble(parts: &Parts<'_>, longruns: usize, edits: u32) -> Result<Vec<u8>, EncodeError> {
+/// Header and sections, one after the other, without hashes and checksums; the data, which come last, are to be appended.
+fn assemble(parts: &Parts, longruns: usize, edits: u32) -> Result<Vec<u8>, EncodeError> {
     let sections = [
         parts.services.as_bytes(),
         parts.bundles.as_bytes(),
         parts.edges.as_bytes(),
         parts.files.as_bytes(),
         &parts.names,
-        &parts.data,
+        &[],
     ];
-    let total = sections.iter().map(|s| s.len() + layout::ALIGN).sum::<usize>() + layout::HEADER;
+    let total = sections.iter().map(|s| s.len() + layout::ALIGN).sum::<usize>() + layout::HEADER + parts.data;
     let mut image = Vec::with_capacity(total);
     image.resize(layout::HEADER, 0);
     let mut places = [Place::default(); layout::SECTIONS];
@@ -326,10 +339,13 @@ fn assemble(parts: &Parts<'_>, longruns: usize, edits: u32) -> Result<Vec<u8>, E
         *place = Place { offset: long(image.len())?, length: long(bytes.len())?, checksum: U64::new(0) };
         image.extend_from_slice(bytes);
     }
+    if let Some(data) = places.last_mut() {
+        data.length = long(parts.data)?;
+    }
     let header = Header {
         magic: layout::MAGIC,
         version: U32::new(layout::VERSION),
-        length: long(image.len())?,
+        length: long(image.len() + parts.data)?,
         services: long(parts.services.len())?,
         longruns: long(longruns)?,
         bundles: long(parts.bundles.len())?,

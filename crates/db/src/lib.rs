@@ -15,6 +15,7 @@ mod check;
 mod edit;
 mod encode;
 mod hash;
+pub mod index;
 pub mod layout;
 mod read;
 pub mod sort;

@@ -14,30 +14,36 @@ pub fn order(count: usize, less: &mut dyn FnMut(usize, usize) -> bool) -> Vec<u3
     let mut to = from.clone();
     let mut width = 1;
     while width < count {
-        let (mut start, mut out) = (0, 0);
-        while start < count {
-            let (middle, end) = ((start + width).min(count), (start + 2 * width).min(count));
-            let (mut left, mut right) = (start, middle);
-            while out < end {
-                let pair = (from.get(left).copied(), from.get(right).copied());
-                let (Some(a), b) = (if left < middle { pair.0 } else { pair.1 }, pair.1) else { break };
-                let second = left >= middle || right < end && b.is_some_and(|b| less(b as usize, a as usize));
-                if let Some(slot) = to.get_mut(out) {
-                    *slot = if second { b.unwrap_or(a) } else { a };
-                }
-                if second {
-                    right += 1;
-                } else {
-                    left += 1;
-                }
-                out += 1;
-            }
-            start = end;
+        for (from, to) in from.chunks(2 * width).zip(to.chunks_mut(2 * width)) {
+            merge(from.split_at_checked(width).unwrap_or((from, &[])), to, less);
         }
         core::mem::swap(&mut from, &mut to);
         width *= 2;
     }
     from
+}
+
+/// Two halves that are in order into one.
+fn merge(
+    (mut left, mut right): (&[u32], &[u32]),
+    to: &mut [u32],
+    less: &mut dyn FnMut(usize, usize) -> bool,
+) {
+    let mut less = |a: Option<&u32>, b: Option<&u32>| matches!((a, b), (Some(a), Some(b)) if less(*a as usize, *b as usize));
+    // Halves that follow each other, whichever comes first, are only copied: a list that is sorted, or sorted the other way
+    // round, takes two looks at each element.
+    let reversed = less(right.last(), left.first());
+    if reversed {
+        (left, right) = (right, left);
+    }
+    let mixed = !reversed && less(right.first(), left.last());
+    for slot in to {
+        let second = left.is_empty() || mixed && less(right.first(), left.first());
+        let side = if second { &mut right } else { &mut left };
+        if let Some((first, rest)) = side.split_first() {
+            (*slot, *side) = (*first, rest);
+        }
+    }
 }
 
 /// A list as the algorithm sees it: nothing of what its elements are.
@@ -95,6 +101,20 @@ fn sort_list(list: &mut dyn List, len: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sorted_takes_few_looks_either_way() {
+        for turned in [false, true] {
+            let mut looks = 0;
+            let place = |n: usize| if turned { 1000 - n } else { n };
+            let order = order(1000, &mut |a, b| {
+                looks += 1;
+                place(a) < place(b)
+            });
+            assert!(order.iter().enumerate().all(|(n, o)| *o as usize == if turned { 999 - n } else { n }));
+            assert!(looks <= 2000, "{looks}");
+        }
+    }
 
     #[test]
     fn every_length_is_sorted_and_equal_elements_keep_their_order() {

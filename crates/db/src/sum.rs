@@ -43,8 +43,8 @@ const fn lane(lane: u64, w: &[[u8; 8]; 8], n: usize) -> u64 {
 pub fn sum(bytes: &[u8]) -> u64 {
     let (blocks, tail) = bytes.as_chunks::<64>();
     let mut last = [0; 64];
-    for (to, from) in last.iter_mut().zip(tail) {
-        *to = *from;
+    if let Some(start) = last.get_mut(..tail.len()) {
+        start.copy_from_slice(tail);
     }
     // Four variables, not an array: they stay in registers, which is twice as fast.
     let [mut a, mut b, mut c, mut d] = K;
