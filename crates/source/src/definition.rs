@@ -3,7 +3,7 @@
 
 use crate::fault::{Fault, What};
 use crate::known::{ALL, Known, Present};
-use crate::reader::{Reader, entries};
+use crate::reader::{Reader, entries, names};
 use crate::{Bytes, Definition, List, Model, Name, SourceFile, Type, copy, execline, settings};
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -21,6 +21,8 @@ pub fn read_source(model: &mut Model, reader: &mut Reader, path: &CStr, index: u
         Err(e) => return faults.grave("", What::Read(e), b""),
     };
     let before = model.definitions.len();
+    // Some more for those that are made of these: in one piece, they are large.
+    model.definitions.reserve(names.len() + 8);
     for (name, kind) in names {
         let bytes = name.to_bytes();
         faults.service = bytes.to_vec();
@@ -87,7 +89,7 @@ pub const NAME_MAX: usize = 250;
 
 /// Whether a name is the compiler's own.
 pub fn is_reserved(name: &[u8]) -> bool {
-    name.starts_with(b"s6rc-") || name.starts_with(b"s6-rc-")
+    matches!(name, [b's', b'6', b'r', b'c', b'-', ..] | [b's', b'6', b'-', b'r', b'c', b'-', ..])
 }
 
 /// Where faults go, and what they are about.
@@ -132,7 +134,7 @@ pub struct One<'a, 'f> {
     reader: &'a mut Reader,
     /// Where its faults go.
     pub faults: &'a mut Faults<'f>,
-    present: Present,
+    pub present: Present,
     /// The words of `command`, each with a zero after it.
     pub command: Bytes,
 }
@@ -197,10 +199,7 @@ impl One<'_, '_> {
                 self.faults.add(false, name, 0, What::UnknownFile, name, near);
             }
         }
-        for known in ALL {
-            if !self.present.has(*known) || known.types().has(kind) {
-                continue;
-            }
+        for known in self.present.beyond(kind) {
             if known.is_ours() {
                 // To leave it out would run something with more rights than it should have, or not at all.
                 self.faults.grave(known.name(), What::NotForIt, kind.word());
@@ -306,12 +305,13 @@ impl One<'_, '_> {
             return None;
         }
         let name = CBuf::<32>::from_pieces(&[known.name().as_bytes()]).ok()?;
-        let found = sys::fs::open_dir(&self.dir, &name).and_then(|dir| entries(&dir));
+        let found = sys::fs::open_dir(&self.dir, &name).and_then(|dir| names(&dir));
         let mut list = List { file: known.name(), names: Vec::new() };
         match found {
             Ok(found) => {
-                for (name, _) in found {
-                    self.reference(&mut list, name.to_bytes(), 0);
+                list.names.reserve_exact(found.len());
+                for name in found {
+                    self.reference(&mut list, name, 0);
                 }
             }
             Err(Errno::NOTDIR) => self.faults.grave(known.name(), What::NotDirectory, b""),
@@ -328,25 +328,25 @@ impl One<'_, '_> {
             let start = line.iter().position(|b| !matches!(b, b' ' | b'\t')).unwrap_or(line.len());
             let name = line.get(start..).unwrap_or_default();
             if !name.is_empty() && name.first() != Some(&b'#') {
-                self.reference(&mut list, name, number as u32 + 1);
+                self.reference(&mut list, name.to_vec(), number as u32 + 1);
             }
         }
         Some(list)
     }
 
-    fn reference(&mut self, list: &mut List, name: &[u8], line: u32) {
+    fn reference(&mut self, list: &mut List, name: Bytes, line: u32) {
         let file = list.file.as_bytes();
-        if is_reserved(name) {
-            self.faults.add(true, file, line, What::Reserved, name, b"");
+        if is_reserved(&name) {
+            self.faults.add(true, file, line, What::Reserved, &name, b"");
         } else if name.ends_with(b"\r") {
             self.faults.add(true, file, line, What::Crlf, b"", b"");
         } else if name.len() > db::MAX_NAME || name.iter().any(|b| matches!(b, 0 | b'/')) {
-            self.faults.add(true, file, line, What::BadName, name, b"");
+            self.faults.add(true, file, line, What::BadName, &name, b"");
         } else if line != 0 && list.names.iter().any(|n| n.name == name) {
             // A directory has no name twice.
-            self.faults.add(false, file, line, What::Twice, name, b"");
+            self.faults.add(false, file, line, What::Twice, &name, b"");
         } else {
-            list.names.push(Name { name: name.to_vec(), line });
+            list.names.push(Name { name, line });
         }
     }
 

@@ -144,7 +144,15 @@ impl Lexer<'_> {
                 let byte = self.next().ok_or(Lex::Escape)?;
                 self.out.push(byte);
             }
-            _ => self.out.push(byte),
+            _ => {
+                self.out.push(byte);
+                // All that has no meaning, at once.
+                let rest = self.input.get(self.at..).unwrap_or_default();
+                let means = |b: &u8| is_gap(*b) || matches!(b, b'"' | b'\\');
+                let plain = rest.iter().position(means).unwrap_or(rest.len());
+                self.out.extend_from_slice(rest.get(..plain).unwrap_or_default());
+                self.at += plain;
+            }
         }
         Ok(At::Word)
     }

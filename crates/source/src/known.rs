@@ -134,6 +134,29 @@ impl Present {
         self.bits & 1 << known as u32 != 0
     }
 
+    /// Those that mean nothing to this type.
+    pub fn beyond(&self, kind: Type) -> impl Iterator<Item = Known> + use<> {
+        const fn bits(kind: Type) -> u64 {
+            let (mut bits, mut at) = (0, 0);
+            while at < ALL.len() {
+                bits |= (ALL[at].types().has(kind) as u64) << at;
+                at += 1;
+            }
+            bits
+        }
+        let mut left = self.bits
+            & !match kind {
+                Type::Longrun => const { bits(Type::Longrun) },
+                Type::Oneshot => const { bits(Type::Oneshot) },
+                Type::Bundle => const { bits(Type::Bundle) },
+            };
+        core::iter::from_fn(move || {
+            let known = *ALL.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(known)
+        })
+    }
+
     /// Whether it is surely a regular file.
     pub const fn surely_regular(&self, known: Known) -> bool {
         (self.unsure | self.directories) & 1 << known as u32 == 0

@@ -86,3 +86,16 @@ pub fn entries(dir: impl AsFd) -> Result<Vec<(alloc::boxed::Box<CStr>, FileType)
     db::sort::sort(&mut found, |a, b| a.0.to_bytes() < b.0.to_bytes());
     Ok(found)
 }
+
+/// The names in a directory, those that begin with a dot left out, sorted.
+pub fn names(dir: impl AsFd) -> Result<Vec<Bytes>, Errno> {
+    let mut found: Vec<Bytes> = Vec::new();
+    sys::fs::for_each_entry(dir, |name, _, _| {
+        if name.to_bytes().first() != Some(&b'.') {
+            found.push(name.to_bytes().to_vec());
+        }
+        Ok::<_, Errno>(())
+    })?;
+    db::sort::sort(&mut found, |a, b| a < b);
+    Ok(found)
+}

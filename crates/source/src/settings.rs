@@ -30,9 +30,14 @@ pub fn read(one: &mut One<'_, '_>, d: &mut Definition) {
     if d.kind == Type::Longrun {
         backoff(one, d);
     }
-    let has = FILES.iter().filter(|(known, _)| known.types().has(d.kind));
-    let contents: Vec<_> = has.filter_map(|(known, setting)| Some((*setting, one.bytes(*known)?))).collect();
+    let has = FILES.iter().filter(|(known, _)| one.present.has(*known) && known.types().has(d.kind));
+    let has: Vec<_> = has.copied().collect();
+    let contents: Vec<_> =
+        has.into_iter().filter_map(|(known, setting)| Some((setting, one.bytes(known)?))).collect();
     let command = core::mem::take(&mut one.command);
+    if contents.is_empty() && command.is_empty() {
+        return;
+    }
     let name = d.name.clone();
     let mut settings = Settings::new();
     let mut report = |fault: Fault<'_>| {
