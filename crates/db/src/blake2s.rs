@@ -52,10 +52,21 @@ impl Blake2s {
         }
     }
 
+    /// Takes one byte in.
+    pub fn push(&mut self, byte: u8) {
+        if self.filled == self.block.len() {
+            self.compress(false);
+        }
+        if let Some(slot) = self.block.get_mut(self.filled) {
+            *slot = byte;
+        }
+        self.filled += 1;
+    }
+
     /// Ends it; of the output the first `length` bytes count.
     pub fn finish(mut self) -> [u8; 32] {
-        for byte in self.block.iter_mut().skip(self.filled) {
-            *byte = 0;
+        if let Some(rest) = self.block.get_mut(self.filled..) {
+            rest.fill(0);
         }
         self.compress(true);
         zerocopy::transmute!(self.state.map(u32::to_le_bytes))
@@ -140,7 +151,9 @@ mod tests {
         let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
         let mut hash = Blake2s::new(32);
         for piece in bytes.chunks(37) {
-            hash.update(piece);
+            let (first, rest) = piece.split_first().unwrap();
+            hash.push(*first);
+            hash.update(rest);
         }
         let whole: String = hash.finish().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(whole, hex(32, &bytes));

@@ -3,9 +3,8 @@
 
 use crate::blake2s::Blake2s;
 use crate::layout::{self, SERVICE_HASH};
-use crate::read::{Db, Ids};
+use crate::read::{DOWN, Db};
 use crate::{Direction, Kind, ServiceId};
-use zerocopy::IntoBytes;
 
 /// The hash of a definition: everything about it by name and by bytes, nothing by number or offset.
 pub fn definition(db: &Db<'_>, id: ServiceId) -> [u8; SERVICE_HASH] {
@@ -16,57 +15,53 @@ pub fn definition(db: &Db<'_>, id: ServiceId) -> [u8; SERVICE_HASH] {
     number(&mut hash, db.timeout(id, Direction::Up));
     number(&mut hash, db.timeout(id, Direction::Down));
     text(&mut hash, db.consumer(id).map_or(b"", |c| db.name(c)));
-    for list in [
-        db.dependencies(id, Direction::Up),
-        db.wants(id),
-        db.after(id),
-        db.restart_with(id),
-        db.producers(id),
-    ] {
-        names(&mut hash, db, list);
+    // What needs it is not a part of its definition.
+    for list in (0..layout::LISTS).filter(|place| *place != DOWN).map(|place| db.list(id, place)) {
+        number(&mut hash, list.len() as u32);
+        // Longruns come before oneshots, so the order of two names can only change with a kind, which is a change too.
+        for other in list {
+            text(&mut hash, db.name(other));
+        }
     }
     let files = db.files(id);
     number(&mut hash, files.len() as u32);
     for file in files {
         text(&mut hash, file.path.to_bytes());
-        number(&mut hash, file.mode << 8 | file.kind as u32);
+        number(&mut hash, file.mode << 2 | file.kind as u32);
         text(&mut hash, file.bytes);
     }
     first(hash.finish())
 }
 
-/// The identity of an image: the header without the identity and the checksums, then each section but data,
-/// which the hashes of the definitions cover.
+/// The identity of an image: the header before it, the hash of each definition, the bundles.
 pub fn identity(db: &Db<'_>) -> [u8; 32] {
     let mut hash = Blake2s::new(32);
     hash.update(db.bytes.get(..layout::AT_HASH).unwrap_or_default());
-    for place in &db.header.sections {
-        hash.update(place.offset.as_bytes());
-        hash.update(place.length.as_bytes());
+    for service in db.services {
+        hash.update(&service.hash);
     }
-    hash.update(db.services.as_bytes());
-    hash.update(db.bundles.as_bytes());
-    hash.update(db.edges.as_bytes());
-    hash.update(db.files.as_bytes());
-    hash.update(db.names);
+    for id in db.bundles() {
+        text(&mut hash, db.bundle_name(id));
+        number(&mut hash, db.bundle_flags(id).0);
+        let contents = db.bundle_contents(id);
+        number(&mut hash, contents.len() as u32);
+        hash.update(contents.as_bytes());
+    }
     hash.finish()
 }
 
-fn number(hash: &mut Blake2s, n: u32) {
-    hash.update(&n.to_le_bytes());
+/// Seven bits a byte, the lowest first: short, since nearly all numbers are small, and no number begins as another one.
+fn number(hash: &mut Blake2s, mut n: u32) {
+    while n >= 0x80 {
+        hash.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    hash.push(n as u8);
 }
 
 fn text(hash: &mut Blake2s, bytes: &[u8]) {
     number(hash, bytes.len() as u32);
     hash.update(bytes);
-}
-
-fn names(hash: &mut Blake2s, db: &Db<'_>, ids: Ids<'_>) {
-    number(hash, ids.len() as u32);
-    // Longruns come before oneshots, so the order of two names can only change with a kind, which is a change too.
-    for id in ids {
-        text(hash, db.name(id));
-    }
 }
 
 fn first(bytes: [u8; 32]) -> [u8; SERVICE_HASH] {

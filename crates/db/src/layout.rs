@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// The first bytes: not text, and damaged by whatever converts line ends.
 pub const MAGIC: [u8; 8] = *b"\x89skeg\r\n\x1a";
 /// The version of this format.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// How many sections there are: those of [`Section`](crate::Section), in that order.
 pub const SECTIONS: usize = 6;
 /// Bytes of a hash of a definition.
@@ -120,8 +120,9 @@ pub struct ServiceRecord {
 
 impl ServiceRecord {
     /// The lengths of its lists, in the order in which they lie.
-    pub const fn counts(&self) -> [U16; 6] {
-        [self.n_up, self.n_down, self.n_wants, self.n_after, self.n_restart_with, self.n_producers]
+    pub fn counts(&self) -> &[U16] {
+        let words: &[U16; SERVICE / 2] = zerocopy::transmute_ref!(self);
+        words.get(AT_COUNTS..AT_COUNTS + LISTS).unwrap_or_default()
     }
 }
 
@@ -174,12 +175,18 @@ pub const FILE: usize = 20;
 /// Bytes of an edge.
 pub const EDGE: usize = 2;
 
+/// How many lists of edges a service has.
+pub const LISTS: usize = 6;
+/// The first of their lengths, in halfwords from the start of a [`ServiceRecord`].
+const AT_COUNTS: usize = core::mem::offset_of!(ServiceRecord, n_up) / 2;
+
 /// Bytes of a [`ServiceRecord`] before its seal.
 pub const SEALED: usize = core::mem::offset_of!(ServiceRecord, seal);
 
 const _: () = {
     assert!(size_of::<Header>() == HEADER);
     assert!(size_of::<ServiceRecord>() == SERVICE);
+    assert!(core::mem::offset_of!(ServiceRecord, name_length) == 2 * (AT_COUNTS + LISTS));
     assert!(size_of::<BundleRecord>() == BUNDLE);
     assert!(size_of::<FileRecord>() == FILE);
     assert!(core::mem::offset_of!(Header, hash) == AT_HASH);

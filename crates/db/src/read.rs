@@ -28,6 +28,10 @@ pub struct Db<'a> {
 const SECTIONS: [Section; layout::SECTIONS] =
     [Section::Services, Section::Bundles, Section::Edges, Section::Files, Section::Names, Section::Data];
 
+/// Places of what a service needs, and of what needs it, among its lists.
+const UP: usize = 0;
+pub const DOWN: usize = 1;
+
 impl<'a> Db<'a> {
     /// Looks at the header, the section table and every checksum.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Corrupt> {
@@ -213,31 +217,32 @@ impl<'a> Db<'a> {
         })
     }
 
-    /// `count` numbers after the first `skip` of its edges.
-    fn edges(&self, first: u32, skip: usize, count: usize) -> &'a [U16] {
-        let start = (first as usize).checked_add(skip);
-        let end = start.and_then(|start| start.checked_add(count));
-        start.zip(end).and_then(|(start, end)| self.edges.get(start..end)).unwrap_or_default()
+    /// So many numbers from this one on.
+    fn edges(&self, first: u32, count: usize) -> &'a [U16] {
+        let start = first as usize;
+        self.edges.get(start..start.saturating_add(count)).unwrap_or_default()
     }
 
-    /// One of the six lists of a service.
-    fn list(&self, id: ServiceId, number: usize) -> Ids<'a> {
-        let (mut edges, mut skip): (&[U16], usize) = (&[], 0);
+    /// One of the lists of a service, by its place among them.
+    pub(crate) fn list(&self, id: ServiceId, place: usize) -> Ids<'a> {
+        let mut found: &[U16] = &[];
         if let Some(r) = self.record(id) {
-            for (at, count) in r.counts().into_iter().enumerate() {
-                if at == number {
-                    edges = self.edges(r.edges.get(), skip, n(count));
+            let mut start = r.edges.get() as usize;
+            for (at, count) in r.counts().iter().enumerate() {
+                let end = start.saturating_add(n(*count));
+                if at == place {
+                    found = self.edges.get(start..end).unwrap_or_default();
                     break;
                 }
-                skip += n(count);
+                start = end;
             }
         }
-        Ids { edges, limit: self.services.len() as u16 }
+        Ids { edges: found, limit: self.services.len() as u16 }
     }
 
     /// `Up`: what it needs. `Down`: what needs it. Direct only, ascending.
     pub fn dependencies(&self, id: ServiceId, direction: Direction) -> Ids<'a> {
-        self.list(id, usize::from(direction == Direction::Down))
+        self.list(id, if direction == Direction::Down { DOWN } else { UP })
     }
 
     /// What it wants: pulled in and waited for, but its failure does not matter.
@@ -263,7 +268,7 @@ impl<'a> Db<'a> {
     /// What [`ServiceRecord::seal`] must be.
     pub(crate) fn seal(&self, id: ServiceId, record: &ServiceRecord) -> u32 {
         let sealed = record.as_bytes().get(..layout::SEALED).unwrap_or_default();
-        let lists = self.edges(record.edges.get(), 0, record.counts().into_iter().map(n).sum()).as_bytes();
+        let lists = self.edges(record.edges.get(), total(record.counts())).as_bytes();
         let all = sum(sealed) ^ sum(self.name(id)).rotate_left(16) ^ sum(lists).rotate_left(32);
         (all ^ all >> 32) as u32
     }
@@ -305,7 +310,7 @@ impl<'a> Db<'a> {
     /// The services of a bundle, flattened, ascending.
     pub fn bundle_contents(&self, id: BundleId) -> Ids<'a> {
         let record = self.bundles.get(id.index());
-        let edges = record.map(|r| self.edges(r.contents.get(), 0, r.n_contents.get() as usize));
+        let edges = record.map(|r| self.edges(r.contents.get(), r.n_contents.get() as usize));
         Ids { edges: edges.unwrap_or_default(), limit: self.services.len() as u16 }
     }
 
@@ -415,6 +420,16 @@ pub struct Ids<'a> {
 }
 
 impl Ids<'_> {
+    /// The numbers as they lie in the image.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.edges.as_bytes()
+    }
+
+    /// The one at this place.
+    pub(crate) fn at(&self, place: u16) -> Option<ServiceId> {
+        self.edges.get(usize::from(place)).map(|edge| ServiceId(edge.get()))
+    }
+
     /// Whether this service is among them.
     pub fn contains(&self, id: ServiceId) -> bool {
         self.edges.binary_search_by_key(&id.0, |e| e.get()).is_ok()
@@ -442,6 +457,11 @@ impl DoubleEndedIterator for Ids<'_> {
         self.edges = rest;
         Some(ServiceId(if last.get() < self.limit { last.get() } else { 0 }))
     }
+}
+
+/// The sum of the lengths of lists.
+pub fn total(counts: &[U16]) -> usize {
+    counts.iter().map(|count| n(*count)).sum()
 }
 
 fn n(count: U16) -> usize {
