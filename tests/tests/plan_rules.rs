@@ -266,6 +266,42 @@ rename   dns -> resolver
 }
 
 #[test]
+fn rules_that_clash_and_rules_for_internal_services_are_told_with_their_line() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        for tree in ["a", "b"] {
+            scratch.file(format!("{tree}/once/type"), "oneshot\n");
+            scratch.file(format!("{tree}/once/up"), "true\n");
+        }
+    });
+    let cases = [
+        // Where one of the two has no rule, before the other or behind it in the image.
+        ("# one\nweb -> dns\n", "2: 'dns' and 'web' can't both become 'dns': give one of them another name"),
+        (
+            "shop -> lan\n\nweb -> lan\n",
+            "1: 'lan' and 'shop' can't both become 'lan': give one of them another name",
+        ),
+        ("dns -> web\n", "1: 'dns' and 'web' can't both become 'web': give one of them another name"),
+        (
+            "dns restart\ns6rc-oneshot-runner -> web\n",
+            "2: 's6rc-oneshot-runner' can't become 'web': the services that skeg itself adds keep their names",
+        ),
+        (
+            "\nweb -> s6rc-oneshot-runner\n",
+            "2: 'web' can't become 's6rc-oneshot-runner': the services that skeg itself adds keep their names",
+        ),
+    ];
+    for (rules, why) in cases {
+        world.scratch.file("conv", rules);
+        for (verb, image) in [("plan", "b"), ("apply", "b.img")] {
+            let said = world.skeg(verb, &["-f", "conv", image]).expect(6).err;
+            assert_eq!(said, format!("{verb}: conv:{why}\n"), "{rules}");
+        }
+    }
+    world.scratch.file("conv", "s6rc-oneshot-runner restart\n");
+    world.skeg("plan", &["-f", "conv", "b"]).expect(0);
+}
+
+#[test]
 fn of_a_pipeline_the_place_or_the_file_that_somebody_wrote_is_the_reason() {
     let world = World::new(&[("from", &[]), ("to", &[]), ("other", &[])], &["from"], |scratch| {
         for (tree, to) in [("a", "to"), ("b", "other")] {

@@ -19,8 +19,10 @@ pub enum RuleError<'a> {
     Keyword(&'a [u8]),
     /// The new image has no such name, though the file says that this old service becomes it: old, new.
     NoSuchTarget(&'a [u8], &'a [u8]),
-    /// Two old services become this new one: new, one of the old.
-    TargetTwice(&'a [u8], &'a [u8]),
+    /// Two old services become this new one: new, the two.
+    TargetTwice(&'a [u8], &'a [u8], &'a [u8]),
+    /// A rule that renames a service of the compiler's own, or another one to it: old, new.
+    Internal(&'a [u8], &'a [u8]),
 }
 
 /// What the file says about one old service.

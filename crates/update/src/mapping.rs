@@ -3,7 +3,7 @@
 
 use crate::conversion::{Conversion, RuleError};
 use alloc::vec::Vec;
-use db::{Db, ServiceId};
+use db::{Db, Flags, ServiceId};
 
 /// No service.
 const NONE: u16 = u16::MAX;
@@ -61,10 +61,16 @@ impl Mapping {
             };
         };
         let start = self.list.len();
+        let is_internal = |flags: Flags| renamed.is_some() && flags.has(Flags::INTERNAL);
         for member in new.atomics(target) {
-            let taken = self.from.get_mut(member.index()).filter(|from| **from == NONE);
-            *taken.ok_or(RuleError::TargetTwice(new.name(member), old.name(service)))? =
-                service.index() as u16;
+            if is_internal(old.flags(service)) || is_internal(new.flags(member)) {
+                return Err(RuleError::Internal(old.name(service), name));
+            }
+            let Some(from) = self.from.get_mut(member.index()) else { continue };
+            if let Some(other) = old.service(usize::from(*from)) {
+                return Err(RuleError::TargetTwice(new.name(member), old.name(other), old.name(service)));
+            }
+            *from = service.index() as u16;
             self.list.push(member.index() as u16);
         }
         match self.list.get(start..) {

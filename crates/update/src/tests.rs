@@ -270,7 +270,7 @@ fn rules_that_cannot_be_followed_say_why() {
     let new = leak(image(&source(&[("a", def(&[]))]), &[]));
     let up = set(&old, &["a", "b"]);
     let both = rules(&old, &[&["b", "->", "a"]]);
-    assert!(matches!(reference(old, new, up.clone(), &both), Err(TargetTwice(b"a", _))));
+    assert!(matches!(reference(old, new, up.clone(), &both), Err(TargetTwice(b"a", _, _))));
     let nowhere = rules(&old, &[&["b", "->", "c"]]);
     assert!(matches!(reference(old, new, up, &nowhere), Err(NoSuchTarget(b"b", b"c"))));
 }

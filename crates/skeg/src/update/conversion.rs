@@ -23,12 +23,13 @@ pub fn read(call: &Call, old: &Db<'_>) -> Result<Conversion<'static>, u8> {
 
 /// Says why rules don't fit these images; the exit code of the reference.
 pub fn refuse(call: &Call, rules: &Conversion<'_>, old: &Db<'_>, error: RuleError<'_>) -> u8 {
-    let service = match error {
-        RuleError::NoSuchTarget(service, _) | RuleError::TargetTwice(_, service) => service,
-        _ => b"",
+    let line = match error {
+        RuleError::NoSuchTarget(service, _) | RuleError::Internal(service, _) => rules.line_of(old, service),
+        // One of them may have no rule: it keeps its name. Of two rules the later one is one too many.
+        RuleError::TargetTwice(_, one, other) => rules.line_of(old, one).max(rules.line_of(old, other)),
+        _ => 0,
     };
     let mut place = Line::new();
-    let line = rules.line_of(old, service);
     if line != 0 {
         let path = call.value(b'f').map_or(PLANS, CStr::to_bytes);
         place.put(path).put(b":").num(u64::from(line)).put(b": ");
@@ -73,20 +74,28 @@ pub fn contents(call: &Call) -> Result<&'static [u8], u8> {
 /// Says why rules can't be followed, and where that stands; the exit code of the reference.
 #[inline(never)]
 fn say(call: &Call, place: &[u8], error: RuleError<'_>) -> u8 {
-    let (code, what, name, other): (_, _, &[u8], &[u8]) = match error {
-        RuleError::Unknown(name) => (3, t!("%the live image has no service '%'"), name, b""),
-        RuleError::NotAtomic(name) => (5, t!("%'%' is a bundle; a rule is for one service"), name, b""),
-        RuleError::Twice(name) => (6, t!("%service '%' has a rule already"), name, b""),
+    let (code, what, names): (_, _, [&[u8]; 3]) = match error {
+        RuleError::Unknown(name) => (3, t!("%the live image has no service '%'"), [name, b"", b""]),
+        RuleError::NotAtomic(name) => {
+            (5, t!("%'%' is a bundle; a rule is for one service"), [name, b"", b""])
+        }
+        RuleError::Twice(name) => (6, t!("%service '%' has a rule already"), [name, b"", b""]),
         RuleError::Keyword(word) => {
-            (USAGE, t!("%'%' can't stand there: a rule is OLD [-> NEW] [restart]"), word, b"")
+            (USAGE, t!("%'%' can't stand there: a rule is OLD [-> NEW] [restart]"), [word, b"", b""])
         }
         RuleError::NoSuchTarget(old, new) => {
-            (4, t!("%'%' can't become '%', which the new image does not have"), old, new)
+            (4, t!("%'%' can't become '%', which the new image does not have"), [old, new, b""])
         }
-        RuleError::TargetTwice(new, old) => {
-            (6, t!("%more than one service becomes '%', '%' among them"), new, old)
+        RuleError::TargetTwice(new, one, other) => {
+            (6, t!("%'%' and '%' can't both become '%': give one of them another name"), [one, other, new])
         }
+        RuleError::Internal(old, new) => (
+            6,
+            t!("%'%' can't become '%': the services that skeg itself adds keep their names"),
+            [old, new, b""],
+        ),
     };
-    crate::words::complain_text(call.name, what.bytes(), &[place, name, other]);
+    let [one, two, three] = names;
+    crate::words::complain_text(call.name, what.bytes(), &[place, one, two, three]);
     code
 }
