@@ -165,3 +165,21 @@ fn a_damaged_image_is_not_kept() {
     assert_eq!(image(&scratch, "current"), Some("a"));
     install(&scratch, &["--keep"]).expect(0);
 }
+
+#[test]
+fn a_trial_that_can_not_be_ended_on_a_read_only_disk_is_told_by_its_file() {
+    let scratch = prepare(10);
+    let mount = |words: &[&str]| {
+        let mut command = std::process::Command::new("mount");
+        command.args(words).arg(scratch.at("data")).status().is_ok_and(|status| status.success())
+    };
+    if !mount(&["-t", "tmpfs", "tmpfs"]) {
+        return println!("left out: no mounts here");
+    }
+    install(&scratch, &["--trial", "60", "a.img"]).expect(0);
+    assert!(mount(&["-o", "remount,ro"]));
+    let refused = install(&scratch, &["--keep"]).expect(111);
+    assert_eq!(refused.err, "install: can't remove data/trial: read-only file system\n");
+    let unmounted = std::process::Command::new("umount").arg("-l").arg(scratch.at("data")).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+}

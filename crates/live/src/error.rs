@@ -62,14 +62,16 @@ pub enum What {
     Listing,
     /// The directory of installed images.
     Store,
+    /// The mark of a trial in it.
+    Trial,
 }
 
 /// Every [`What`], at the place of its number.
-const ALL_WHAT: [What; 17] = {
+const ALL_WHAT: [What; 18] = {
     use What::*;
     [
         Parent, Link, Supervised, Lock, Journal, History, Generation, State, Image, Note, Names, ServiceDir,
-        ScanDir, ScanEntry, Scanner, Listing, Store,
+        ScanDir, ScanEntry, Scanner, Listing, Store, Trial,
     ]
 };
 

@@ -201,7 +201,7 @@ impl Store {
 
     /// There is no installed image any more: the root's own counts.
     pub fn forget(&self) -> Result<(), LiveError> {
-        self.remove(c"current")?;
+        self.remove(c"current", What::Store)?;
         self.end_trial()
     }
 
@@ -249,14 +249,14 @@ impl Store {
 
     /// The image counts: no trial is under way any more.
     pub fn end_trial(&self) -> Result<(), LiveError> {
-        self.remove(c"trial")
+        self.remove(c"trial", What::Trial)
     }
 
-    fn remove(&self, name: &CStr) -> Result<(), LiveError> {
+    fn remove(&self, name: &CStr, what: What) -> Result<(), LiveError> {
         match fs::unlink(&self.dir, name) {
             Ok(()) => self.sync(),
             Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(LiveError::sys(Op::Remove, What::Store, e)),
+            Err(e) => Err(LiveError::sys(Op::Remove, what, e)),
         }
     }
 

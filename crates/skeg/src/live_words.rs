@@ -109,6 +109,7 @@ const fn place(what: What) -> Text {
         What::Scanner => t!("the control FIFO of the scanner of %"),
         What::Listing => t!("a directory of %"),
         What::Store => t!("the installed images in %"),
+        What::Trial => t!("%/trial"),
         #[allow(unreachable_patterns)]
         _ => t!("a part of %"),
     }
