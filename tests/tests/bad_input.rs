@@ -516,3 +516,41 @@ fn on_a_full_file_system_an_update_and_a_recovery_let_live_what_runs() {
     run("apply", &["other"]).expect(0);
     assert!(pid("a") != were[0] && pid("b") == were[1]);
 }
+
+#[test]
+fn beyond_the_limit_of_a_files_size_a_command_says_so_and_undoes_what_it_began() {
+    let scratch = Scratch::new();
+    for image in ["first", "other"] {
+        // Larger than the limit below, which the words that a command says are not.
+        let rest = "# what is in it does not matter\n".repeat(400);
+        scratch.file(format!("{image}/a/type"), "longrun\n");
+        scratch.file(format!("{image}/a/run"), format!("#!/bin/sh\n# {image}\nexec sleep 1000\n{rest}"));
+        scratch.run(&Suite::skeg(), "s6-rc-compile", &[&format!("{image}.img"), image]).expect(0);
+    }
+    scratch.folder("data");
+    let scanner = Scanner::start(&scratch, &Suite::skeg());
+    let (live, first, scan) = (scratch.text("live"), scratch.text("first.img"), scratch.text("scan"));
+    let init = ["s6-rc-init", "-c", &first, "-l", &live, &scan];
+    let limited = |words: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "ulimit -f 8; exec \"$0\" \"$@\""]).arg(Suite::skeg().binary()).args(words);
+        command.current_dir(scratch.path());
+        scratch.mark(&mut command);
+        let done = run_for(&mut command, Duration::from_secs(20));
+        assert!(done.code == 111 && done.err.contains("file too large"), "{words:?}: {done:?}");
+    };
+    limited(&init);
+    assert!(!scratch.at("live").exists());
+    scratch.run(&Suite::skeg(), init[0], &init[1..]).expect(0);
+    rc(&scratch, &["-u", "change", "a"]).expect(0);
+    let was = scanner.service("a").status();
+    limited(&["apply", "-l", &live, "other.img"]);
+    limited(&["s6-rc-update", "-l", &live, &scratch.text("other.img")]);
+    limited(&["sync", "-l", &live, "-o", "third.img", "other"]);
+    limited(&["s6-rc-bundle", "-l", &live, "add", "all", "a"]);
+    limited(&["s6-rc-compile", "third.img", "other"]);
+    limited(&["install", "-d", "data", "other.img"]);
+    assert!(!scratch.at("third.img").exists() && !scratch.at("live:sv/journal").exists());
+    assert_eq!(scanner.service("a").status(), was);
+    scratch.run(&Suite::skeg(), "apply", &["-l", &live, "other.img"]).expect(0);
+}

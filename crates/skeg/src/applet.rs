@@ -185,6 +185,13 @@ impl Iterator for Operands {
     }
 }
 
+/// A file that would grow beyond the limit of its size (`ulimit -f`) is an error with words, not the end by a signal. For commands
+/// that start no other program, which would inherit it.
+#[inline(never)]
+pub fn bear_size_limit() {
+    let _ = sys::signal::set_disposition(sys::signal::number::XFSZ, sys::signal::Disposition::Ignore);
+}
+
 /// Exit code of a wrong usage, as in the s6 tools.
 pub const USAGE: u8 = 100;
 /// Exit code of a failed system call, as in the s6 tools.

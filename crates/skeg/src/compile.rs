@@ -135,6 +135,7 @@ pub struct Place<'a> {
 impl<'a> Place<'a> {
     /// Opens the directory that is to hold it.
     pub fn open(call: &Call, path: &'a CStr) -> Result<Self, u8> {
+        crate::applet::bear_size_limit();
         let bytes = path.to_bytes();
         let end = bytes.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
         let bytes = bytes.get(..end).unwrap_or_default();

@@ -21,6 +21,7 @@ pub mod number {
     pub const CONT: u8 = 18;
     pub const STOP: u8 = 19;
     pub const TSTP: u8 = 20;
+    pub const XFSZ: u8 = 25;
     pub const WINCH: u8 = 28;
     pub const PWR: u8 = 30;
 }

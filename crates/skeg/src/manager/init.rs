@@ -36,6 +36,7 @@ fn check(call: &Call, image: &CStr, dereference: bool) -> Result<&'static CStr, 
 }
 
 pub fn main(call: &Call) -> Result<u8, u8> {
+    crate::applet::bear_size_limit();
     let path = call.value(b'c').unwrap_or(super::COMPILED);
     let dereference = call.last(b"dN") == b'd';
     let scandir = check(call, path, dereference)?;

@@ -99,6 +99,7 @@ pub fn tell_unfinished(call: &Call, live: &Live, is_locked: bool) {
 pub fn lock(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Locked, u8> {
     /// Between two questions: a supervisor says who its child is only after the child has begun.
     const ASK: Millis = Millis(300);
+    crate::applet::bear_size_limit();
     let (mut step, mut looked) = (Wait::No, None);
     loop {
         let refused = match Locked::open(path, access, step) {

@@ -29,6 +29,7 @@ fn understand(call: &Call) -> Result<(), u8> {
 
 pub fn main(call: &Call) -> Result<u8, u8> {
     understand(call)?;
+    crate::applet::bear_size_limit();
     let dir = call.value(b'd').unwrap_or(c"/data");
     let limit = call.number(b't', 0);
     if call.has(b't') && limit == 0 {
