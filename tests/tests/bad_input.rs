@@ -554,3 +554,17 @@ fn beyond_the_limit_of_a_files_size_a_command_says_so_and_undoes_what_it_began()
     assert_eq!(scanner.service("a").status(), was);
     scratch.run(&Suite::skeg(), "apply", &["-l", &live, "other.img"]).expect(0);
 }
+
+#[test]
+fn an_init_that_waits_for_a_scanner_that_takes_fewer_services_says_so() {
+    let scratch = Scratch::new();
+    ["a", "b", "c", "d"].into_iter().for_each(|name| sleeper(&scratch, name));
+    compile(&scratch).expect(0);
+    let _scanner = Scanner::start_with(&scratch, &Suite::skeg(), "scan", &["-C", "2"], |_| ());
+    let words = ["-t", "7000", "-c", &scratch.text("db"), "-l", &scratch.text("live"), &scratch.text("scan")];
+    let said = scratch.run(&Suite::skeg(), "s6-rc-init", &words).expect(111).err;
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].contains(" services have no supervisor yet; waiting (-t gives up)"), "{said}");
+    assert!(lines[0].contains("its -C says more") && lines[1].contains("timed out"), "{said}");
+}

@@ -98,7 +98,7 @@ impl<'a> Way<'a> {
                 self.remove_old(live)?;
                 self.reload = versions(live, self.forward, &self.names, at_once)?;
                 links(live, self.forward, &self.names)?;
-                self.is_stale |= entries(live, self.forward, &self.names, &scandir)?;
+                self.is_stale |= entries(live, self.forward, &self.names, &scandir, note)?;
                 self.scandir = Some(scandir);
             }
             REPLACE => self.replace(live, note)?,
@@ -227,7 +227,13 @@ fn is_older(directory: &ServiceDir) -> Result<bool, LiveError> {
 }
 
 /// Makes the scan directory's entries those of the new generation: what is new is supervised. Whether any were taken away.
-fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir) -> Result<bool, RunError> {
+fn entries(
+    live: &Live,
+    forward: &Forward<'_>,
+    names: &Names,
+    scandir: &ScanDir,
+    note: &mut dyn FnMut(Note),
+) -> Result<bool, RunError> {
     if forward.plan.is_some_and(|plan| !moves_entries(plan)) {
         return Ok(false);
     }
@@ -245,7 +251,7 @@ fn entries(live: &Live, forward: &Forward<'_>, names: &Names, scandir: &ScanDir)
     if fresh.is_empty() {
         link()?;
     } else {
-        supervise(sv, scandir, &mut fresh, forward.deadline, link)?;
+        supervise(sv, scandir, &mut fresh, forward.deadline, note, link)?;
     }
     for entry in &differs.stale {
         scandir.remove(entry)?;

@@ -5,7 +5,7 @@
 //! supervised is left as it is, an init that was cut short is finished or undone first.
 
 use crate::longrun::forget_listeners;
-use crate::note::RunError;
+use crate::note::{Note, RunError};
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use engine::Image;
@@ -53,7 +53,12 @@ pub type Lacking = (u16, &'static CStr);
 const NEWER: [&CStr; 3] = [c"flag-newpidns", c"reload-signal", c"flag-timeout-killpg"];
 
 /// Makes the live directory, or finds that it is there. `warn` is told what the supervisors may lack.
-pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -> Result<Made, RunError> {
+pub fn init(
+    image: &Image<'_>,
+    plan: &Plan<'_>,
+    warn: &mut dyn FnMut(Lacking),
+    note: &mut dyn FnMut(Note),
+) -> Result<Made, RunError> {
     let scan = fs::open_dir(sys::CWD, plan.notes.scandir).map_err(RunError::scandir)?;
     match tree::control(&scan, tree::SVSCAN, b"") {
         Ok(Sent::Yes) => {}
@@ -74,7 +79,7 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
         (Some(Journal::Init(_)), Some(number)) => {
             let states = Generation::open(locked.place(), number)?.states(false)?;
             if states.header().hash == image.db().hash() {
-                return resume(image, &locked, &states, &scandir, plan.deadline).map(|()| Made::New);
+                return resume(image, &locked, &states, &scandir, plan.deadline, note).map(|()| Made::New);
             }
             clear(&locked, &scandir)?;
         }
@@ -92,10 +97,16 @@ pub fn init(image: &Image<'_>, plan: &Plan<'_>, warn: &mut dyn FnMut(Lacking)) -
         }
     }
     check_wishes(image, &scandir, warn).map_err(RunError::unable)?;
-    make(image, plan, &locked, &scandir).map(|()| made)
+    make(image, plan, &locked, &scandir, note).map(|()| made)
 }
 
-fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) -> Result<(), RunError> {
+fn make(
+    image: &Image<'_>,
+    plan: &Plan<'_>,
+    locked: &Locked,
+    scandir: &ScanDir,
+    note: &mut dyn FnMut(Note),
+) -> Result<(), RunError> {
     let names = match live::first(locked, image.db(), &plan.notes, plan.source) {
         Ok(names) => names,
         Err(e) => {
@@ -103,7 +114,7 @@ fn make(image: &Image<'_>, plan: &Plan<'_>, locked: &Locked, scandir: &ScanDir) 
             return Err(e.into());
         }
     };
-    raise(image, locked, &names, scandir, plan.deadline).inspect_err(|_| {
+    raise(image, locked, &names, scandir, plan.deadline, note).inspect_err(|_| {
         let _ = clear(locked, scandir);
     })
 }
@@ -199,13 +210,14 @@ pub(crate) fn resume(
     states: &States,
     scandir: &ScanDir,
     deadline: Option<Millis>,
+    note: &mut dyn FnMut(Note),
 ) -> Result<(), RunError> {
     forget_ear(locked.sv());
     let names = Names::of(states);
     for id in names.all() {
         forget_listeners(ServiceDir::open(locked.sv(), *id)?.dir());
     }
-    raise(image, locked, &names, scandir, deadline)
+    raise(image, locked, &names, scandir, deadline, note)
 }
 
 /// Adds the scan directory's entries, has them scanned, waits for the supervisors, and ends the journal.
@@ -215,11 +227,12 @@ fn raise(
     names: &Names,
     scandir: &ScanDir,
     deadline: Option<Millis>,
+    note: &mut dyn FnMut(Note),
 ) -> Result<(), RunError> {
     let mut pending = names.all().to_vec();
     let missing: Vec<u16> = (0..image.db().longruns() as u16).collect();
     let link = || live::link_entries(scandir, image.db(), names, &missing);
-    supervise(locked.sv(), scandir, &mut pending, deadline, link)?;
+    supervise(locked.sv(), scandir, &mut pending, deadline, note, link)?;
     Journal::remove(locked.sv()).map_err(RunError::from)
 }
 
@@ -237,6 +250,7 @@ pub fn supervise(
     scandir: &ScanDir,
     pending: &mut Vec<Id>,
     deadline: Option<Millis>,
+    note: &mut dyn FnMut(Note),
     link: impl FnOnce() -> Result<(), LiveError>,
 ) -> Result<(), RunError> {
     let mut ear = Ear::new(sv, pending).map_err(RunError::prepare)?;
@@ -250,7 +264,7 @@ pub fn supervise(
             Err(e) => return Err(e.into()),
         }
     }
-    let result = ear.wait(pending, deadline);
+    let result = ear.wait(pending, deadline, note);
     ear.close();
     result
 }
@@ -277,6 +291,9 @@ pub(crate) fn forget_ear(sv: BorrowedFd<'_>) {
 
 /// How often the supervisors are asked directly while nothing is heard: an event may be lost when one dies.
 const ASK: Millis = Millis(500);
+
+/// Who waits for so long is told what for: all supervisors of a thousand services are there in a tenth of it.
+const TELL: Millis = Millis(5_000);
 
 impl<'a> Ear<'a> {
     fn new(sv: BorrowedFd<'a>, ids: &[Id]) -> sys::Result<Self> {
@@ -318,8 +335,14 @@ impl<'a> Ear<'a> {
         }
     }
 
-    fn wait(&mut self, pending: &mut Vec<Id>, deadline: Option<Millis>) -> Result<(), RunError> {
+    fn wait(
+        &mut self,
+        pending: &mut Vec<Id>,
+        deadline: Option<Millis>,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<(), RunError> {
         let mut buf = [0; 256];
+        let mut silent = Some(monotonic().0 + TELL.0);
         let (mut heard, mut wanted) = (0, self.ids.len());
         while !pending.is_empty() {
             let now = monotonic();
@@ -339,8 +362,13 @@ impl<'a> Ear<'a> {
                 }
                 (heard, wanted) = (0, pending.len());
             }
-            if !pending.is_empty() && deadline.is_some_and(|d| d <= monotonic()) {
+            let now = monotonic();
+            if !pending.is_empty() && deadline.is_some_and(|d| d <= now) {
                 return Err(RunError::timed_out(pending.len()));
+            }
+            if !pending.is_empty() && silent.is_some_and(|until| until <= now.0) {
+                silent = None;
+                note(Note::Unsupervised(pending.len() as u16));
             }
         }
         Ok(())

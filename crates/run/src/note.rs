@@ -57,6 +57,8 @@ pub enum Note {
     StaysDown(u16, Option<u16>),
     /// The `down` file could not be made or removed.
     DownFile(u16, Errno),
+    /// So many services have no supervisor yet, for a while now; the waiting goes on.
+    Unsupervised(u16),
     /// This signal came: longruns under way are given up, nothing new begins.
     Signal(u8),
 }

@@ -52,7 +52,7 @@ pub fn recover(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> 
             Journal::remove_new(locked.sv())?;
             start_owed(locked, deadline, tell)
         }
-        Some(Journal::Init(_)) => finish_init(locked, deadline),
+        Some(Journal::Init(_)) => finish_init(locked, deadline, tell),
         Some(Journal::Update(update)) => finish_update(locked, &update, deadline, tell),
         Some(Journal::Change(change)) => finish_change(locked, &change, deadline, tell),
     }
@@ -84,7 +84,7 @@ fn start_owed(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> R
     Ok(recovered)
 }
 
-fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, RunError> {
+fn finish_init(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> Result<Recovered, RunError> {
     match locked.place().current() {
         Err(LiveError::ABSENT) => {
             live::undo_init(&locked)?;
@@ -95,7 +95,8 @@ fn finish_init(locked: Locked, deadline: Option<Millis>) -> Result<Recovered, Ru
             let live = locked.live()?;
             let image = image_of(&live)?;
             let scandir = live.scandir()?;
-            init::resume(&image, live.locked(), live.states(), &scandir, deadline)?;
+            let mut note = |note| tell(&image, note);
+            init::resume(&image, live.locked(), live.states(), &scandir, deadline, &mut note)?;
             Ok(Recovered::InitDone)
         }
     }

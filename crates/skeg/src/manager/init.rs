@@ -2,6 +2,7 @@
 //! `s6-rc-init`: makes the live directory.
 
 use super::open::lock;
+use super::report::Reporter;
 use crate::applet::{Call, SYSTEM, USAGE};
 use crate::update::{ImageFile, link_target, real_path};
 use core::ffi::CStr;
@@ -72,7 +73,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         deadline: call.deadline(),
     };
     let mut warn = |lacking: (u16, &CStr)| warn_of(call, &image, lacking);
-    match run::init::init(&image, &plan, &mut warn) {
+    let mut note = |note| Reporter::new(call.name, &image, 1, None).take(note);
+    match run::init::init(&image, &plan, &mut warn, &mut note) {
         Ok(Made::New) => {}
         Ok(Made::NewBundles) => {
             call.say(t!("the bundles that s6-rc-bundle had edited are those of the image again"), b"");
@@ -136,7 +138,11 @@ fn failed(call: &Call, scandir: &CStr, image: &Image<'_>, error: RunError) -> u8
         }
         Trouble::TimedOut(missing) => {
             let missing = text::Digits::decimal(u64::from(missing));
-            call.fail(SYSTEM, t!("timed out: % services have no supervisor"), missing.as_bytes())
+            call.fail(
+                SYSTEM,
+                t!("timed out: % services have no supervisor (s6-svscan takes 1000 unless its -C says more)"),
+                missing.as_bytes(),
+            )
         }
         Trouble::Unable(service) => unable_to(call, image.name(service)),
     }

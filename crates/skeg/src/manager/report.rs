@@ -33,9 +33,8 @@ impl<'a> Reporter<'a> {
         self
     }
 
-    /// Takes one note.
-    pub fn take(&mut self, note: Note) {
-        self.record(note);
+    /// Whether it has words for this note.
+    pub const fn tells(&self, note: &Note) -> bool {
         let least = match note {
             Note::Already(..) => 3,
             Note::Done(..) if self.times => 0,
@@ -45,9 +44,16 @@ impl<'a> Reporter<'a> {
             | Note::NotReloaded(..)
             | Note::Essential(_)
             | Note::StaysDown(..)
+            | Note::Unsupervised(_)
             | Note::DownFile(..) => 1,
         };
-        if self.verbosity < least {
+        self.verbosity >= least
+    }
+
+    /// Takes one note.
+    pub fn take(&mut self, note: Note) {
+        self.record(note);
+        if !self.tells(&note) {
             return;
         }
         let mut line = Line::new();
@@ -55,6 +61,12 @@ impl<'a> Reporter<'a> {
             Note::Signal(signal) => {
                 let text = t!("SIG% came: starting nothing more, waiting for scripts that run");
                 line.put_template(text.bytes(), &[sys::signal::name(signal)]);
+            }
+            Note::Unsupervised(services) => {
+                let text = t!(
+                    "% services have no supervisor yet; waiting (-t gives up). s6-svscan takes 1000 unless its -C says more, and tells it"
+                );
+                line.put_template(text.bytes(), &[text::Digits::decimal(u64::from(services)).as_bytes()]);
             }
             Note::Begin(service, towards) => {
                 self.service(&mut line, service);
