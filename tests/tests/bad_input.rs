@@ -510,7 +510,10 @@ fn on_a_full_file_system_an_update_and_a_recovery_let_live_what_runs() {
     let fillers = fill_inodes(&mount.0);
     let said = run("recover", &[]).err;
     assert!(said.contains("no space left"), "{said}");
+    assert!(!said.contains("is down"), "what runs is not down: {said}");
+    assert_eq!([pid("a"), pid("b")], were);
     free(fillers);
+    assert_eq!(run("s6-rc", &["-a", "list"]).expect(0).lines(), ["a", "b"]);
     run("recover", &[]).expect(0);
     assert_eq!([pid("a"), pid("b")], were);
     run("apply", &["other"]).expect(0);

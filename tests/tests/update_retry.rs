@@ -3,6 +3,7 @@
 //! afterwards, and comes up with the next one, or is said again. (A kill at each call of it, and then the retry:
 //! `update_kill`.)
 
+use harness::fault::{self, Fault};
 use harness::status::Status;
 use harness::tree::Scanner;
 use harness::wait::must;
@@ -382,5 +383,38 @@ fn the_time_of_a_recovery_holds_for_what_comes_back() {
     assert_eq!(down(&done), ["log", "net", "web"], "{}", done.err);
     world.behave("up", "ok");
     world.run("recover", &[]).expect(0);
+    world.must_be_complete();
+}
+
+#[test]
+fn a_recovery_says_first_whose_work_it_finishes_then_what_fails_then_how_it_ended() {
+    let world = World::new();
+    let words = ["-l", &world.text("live"), "-f", &world.text("conversion"), &world.text("b.img")];
+    let words = words.map(str::to_owned);
+    // Killed when it has stopped what depends on `net`, and that.
+    for n in 1.. {
+        fault::strike(&world.scratch, &Suite::skeg_fault(), "s6-rc-update", &words, n, Fault::Kill);
+        assert!(!world.is_new(), "the update came past its stops");
+        if world.scratch.at("live:sv/journal").exists() && !world.up().contains(&"net".to_owned()) {
+            break;
+        }
+        world.run("recover", &[]).expect(0);
+    }
+    world.behave("up", "fail");
+    let live = world.text("live");
+    let said = |done: Done| -> Vec<String> {
+        let all = done.err.replace(&live, "LIVE");
+        all.lines().filter(|line| !line.contains(" was to be up and is down")).map(str::to_owned).collect()
+    };
+    let lines = said(world.run("recover", &[]).expect(1));
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert_eq!(lines[0], "recover: LIVE: finishing what an earlier command has left");
+    assert!(lines[1].starts_with("recover: can't start service net (after "), "{lines:?}");
+    assert_eq!(lines[2], "recover: LIVE: an update that was cut short has been undone");
+    assert_eq!(lines[3], "recover: warning: not all services that were up came back");
+    assert!(lines[4].starts_with("recover: 'skeg recover' or the next update starts"), "{lines:?}");
+    world.behave("up", "ok");
+    let last = "recover: LIVE: what a command that failed had left down was started";
+    assert_eq!(said(world.run("recover", &[]).expect(0)), [last]);
     world.must_be_complete();
 }

@@ -30,7 +30,7 @@ pub static ALL: [Arch; 4] = [
         debian: "amd64",
         // Addresses relative to a frame pointer are shorter than those relative to the stack pointer.
         flags: "-Cforce-frame-pointers=yes",
-        ceiling: 389_500,
+        ceiling: 391_000,
         generator: &["-x86-disable-avoid-SFB"],
     },
     Arch {
@@ -40,7 +40,7 @@ pub static ALL: [Arch; 4] = [
         debian: "arm64",
         // All of it lies within a megabyte: an address is one instruction.
         flags: "-Ccode-model=tiny",
-        ceiling: 347_400,
+        ceiling: 348_500,
         generator: &[],
     },
     Arch {
@@ -50,7 +50,7 @@ pub static ALL: [Arch; 4] = [
         debian: "armhf",
         // Thumb-2: the same program in a third fewer bytes.
         flags: "-Ctarget-feature=+thumb-mode",
-        ceiling: 258_500,
+        ceiling: 259_500,
         generator: &[],
     },
     Arch {
@@ -60,7 +60,7 @@ pub static ALL: [Arch; 4] = [
         debian: "riscv64",
         // The linker makes calls and addresses shorter where it can; beginnings and ends of functions are there once (`sys`).
         flags: "-Ctarget-feature=+relax,+save-restore",
-        ceiling: 303_100,
+        ceiling: 303_300,
         generator: &[],
     },
 ];

@@ -29,8 +29,15 @@ fn mend(
     deadline: Option<Millis>,
     verbosity: u32,
 ) -> Result<bool, u8> {
-    let mut tell =
-        |image: &engine::Image<'_>, note| Reporter::new(call.name, image, verbosity, None).take(note);
+    let mut began = false;
+    let mut tell = |image: &engine::Image<'_>, note| {
+        let mut reporter = Reporter::new(call.name, image, verbosity, None);
+        // Before anything is told of single services it must be clear whose doing it is.
+        if reporter.tells(&note) && !core::mem::replace(&mut began, true) {
+            call.say(t!("%: finishing what an earlier command has left"), live.to_bytes());
+        }
+        reporter.take(note);
+    };
     let (what, services) = match recover(locked, deadline, &mut tell).map_err(|e| say(call, live, e))? {
         Recovered::Nothing => return Ok(true),
         Recovered::InitUndone => (t!("%: an init that was cut short has been undone"), None),
@@ -43,7 +50,7 @@ fn mend(
     let good = services.is_none_or(|o| o.is_good());
     if verbosity > 0 {
         call.say(what, live.to_bytes());
-        if !good {
+        if services.is_some_and(|o| o.owed != 0) {
             call.say(t!("warning: not all services that were up came back"), b"");
         }
         if let Some(outcome) = services {
