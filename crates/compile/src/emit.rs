@@ -171,24 +171,22 @@ fn encode(
     }
     let part = |(start, end): (usize, usize)| edges.get(start..end).unwrap_or_default();
     let mut services: Vec<NewService<'_>> = Vec::with_capacity(numbers.order.len());
-    services.extend(numbers.order.iter().zip(&places).filter_map(
-        |(number, ([needs, wants, after, restart], own))| {
-            let d = names.get(*number)?;
-            Some(NewService {
-                name: &d.name,
-                kind: if d.kind == Type::Longrun { Kind::Longrun } else { Kind::Oneshot },
-                flags: d.flags,
-                timeout_up: d.timeout_up,
-                timeout_down: d.timeout_down,
-                dependencies: part(*needs),
-                wants: part(*wants),
-                after: part(*after),
-                restart_with: part(*restart),
-                consumer: partners.consumer(*number).and_then(|c| numbers.of(c)),
-                files: files.get(own.clone()).unwrap_or_default(),
-            })
-        },
-    ));
+    for (number, ([needs, wants, after, restart], own)) in numbers.order.iter().zip(&places) {
+        let Some(d) = names.get(*number) else { continue };
+        services.push(NewService {
+            name: &d.name,
+            kind: if d.kind == Type::Longrun { Kind::Longrun } else { Kind::Oneshot },
+            flags: d.flags,
+            timeout_up: d.timeout_up,
+            timeout_down: d.timeout_down,
+            dependencies: part(*needs),
+            wants: part(*wants),
+            after: part(*after),
+            restart_with: part(*restart),
+            consumer: partners.consumer(*number).and_then(|c| numbers.of(c)),
+            files: files.get(own.clone()).unwrap_or_default(),
+        });
+    }
     let mut members = Vec::new();
     let mut sets = Vec::new();
     for number in names.in_order() {

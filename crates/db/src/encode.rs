@@ -108,16 +108,10 @@ pub fn encode_edited(
     }
     order(services, bundles)?;
     let files = services.iter().map(|s| s.files.len()).sum();
-    let edges = services
-        .iter()
-        .map(|s| 2 * s.dependencies.len() + s.wants.len() + s.after.len() + s.restart_with.len() + 1);
-    // The lists grow side by side, so that none could grow where it lies.
     let mut parts = Parts {
         services: Vec::with_capacity(services.len()),
-        bundles: Vec::with_capacity(bundles.len()),
-        edges: Vec::with_capacity(
-            edges.sum::<usize>() + bundles.iter().map(|b| b.contents.len()).sum::<usize>(),
-        ),
+        bundles: Vec::new(),
+        edges: Vec::new(),
         files: Vec::with_capacity(files),
         names: Vec::new(),
         data: 0,

@@ -3,7 +3,7 @@
 
 use crate::fault::{Fault, What};
 use crate::known::{ALL, Known, Present};
-use crate::reader::{Reader, entries, names};
+use crate::reader::{Reader, entries};
 use crate::{Bytes, Definition, List, Model, Name, SourceFile, Type, copy, execline, settings};
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -24,6 +24,7 @@ pub fn read_source(model: &mut Model, reader: &mut Reader, path: &CStr, index: u
     // Some more for those that are made of these: in one piece, they are large.
     model.definitions.reserve(names.len() + 8);
     for (name, kind) in names {
+        let Ok(name) = CStr::from_bytes_with_nul(&name) else { continue };
         let bytes = name.to_bytes();
         faults.service = bytes.to_vec();
         if bytes.contains(&b'\n') {
@@ -38,7 +39,7 @@ pub fn read_source(model: &mut Model, reader: &mut Reader, path: &CStr, index: u
             faults.grave("", What::LongName, bytes);
             continue;
         }
-        match is_directory(&dir, &name, kind) {
+        match is_directory(&dir, name, kind) {
             Ok(false) => continue,
             Ok(true) => {}
             Err(e) => {
@@ -46,7 +47,7 @@ pub fn read_source(model: &mut Model, reader: &mut Reader, path: &CStr, index: u
                 continue;
             }
         }
-        match sys::fs::open_dir(&dir, &name) {
+        match sys::fs::open_dir(&dir, name) {
             Ok(fd) => {
                 let mut one = One {
                     dir: fd,
@@ -305,12 +306,13 @@ impl One<'_, '_> {
             return None;
         }
         let name = CBuf::<32>::from_pieces(&[known.name().as_bytes()]).ok()?;
-        let found = sys::fs::open_dir(&self.dir, &name).and_then(|dir| names(&dir));
-        let mut list = List { file: known.name(), names: Vec::new() };
+        let found = sys::fs::open_dir(&self.dir, &name).and_then(|dir| entries(&dir));
+        let count = found.as_ref().map_or(0, Vec::len);
+        let mut list = List { file: known.name(), names: Vec::with_capacity(count) };
         match found {
             Ok(found) => {
-                list.names.reserve_exact(found.len());
-                for name in found {
+                for (mut name, _) in found {
+                    name.pop();
                     self.reference(&mut list, name, 0);
                 }
             }

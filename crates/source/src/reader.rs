@@ -74,28 +74,15 @@ impl Reader {
     }
 }
 
-/// The names in a directory and their types, those that begin with a dot left out, sorted.
-pub fn entries(dir: impl AsFd) -> Result<Vec<(alloc::boxed::Box<CStr>, FileType)>, Errno> {
-    let mut found: Vec<(alloc::boxed::Box<CStr>, FileType)> = Vec::new();
+/// The names in a directory, each with a zero after it, and their types; those that begin with a dot left out; sorted.
+pub fn entries(dir: impl AsFd) -> Result<Vec<(Bytes, FileType)>, Errno> {
+    let mut found: Vec<(Bytes, FileType)> = Vec::new();
     sys::fs::for_each_entry(dir, |name, _, kind| {
         if name.to_bytes().first() != Some(&b'.') {
-            found.push((alloc::boxed::Box::from(name), kind));
+            found.push((name.to_bytes_with_nul().to_vec(), kind));
         }
         Ok::<_, Errno>(())
     })?;
-    db::sort::sort(&mut found, |a, b| a.0.to_bytes() < b.0.to_bytes());
-    Ok(found)
-}
-
-/// The names in a directory, those that begin with a dot left out, sorted.
-pub fn names(dir: impl AsFd) -> Result<Vec<Bytes>, Errno> {
-    let mut found: Vec<Bytes> = Vec::new();
-    sys::fs::for_each_entry(dir, |name, _, _| {
-        if name.to_bytes().first() != Some(&b'.') {
-            found.push(name.to_bytes().to_vec());
-        }
-        Ok::<_, Errno>(())
-    })?;
-    db::sort::sort(&mut found, |a, b| a < b);
+    db::sort::sort(&mut found, |a, b| a.0 < b.0);
     Ok(found)
 }

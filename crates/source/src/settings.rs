@@ -30,10 +30,11 @@ pub fn read(one: &mut One<'_, '_>, d: &mut Definition) {
     if d.kind == Type::Longrun {
         backoff(one, d);
     }
-    let has = FILES.iter().filter(|(known, _)| one.present.has(*known) && known.types().has(d.kind));
-    let has: Vec<_> = has.copied().collect();
-    let contents: Vec<_> =
-        has.into_iter().filter_map(|(known, setting)| Some((setting, one.bytes(known)?))).collect();
+    let read = |(known, setting): &(Known, Setting)| {
+        let means = one.present.has(*known) && known.types().has(d.kind);
+        if means { Some((*setting, one.bytes(*known)?)) } else { None }
+    };
+    let contents: Vec<_> = FILES.iter().filter_map(read).collect();
     let command = core::mem::take(&mut one.command);
     if contents.is_empty() && command.is_empty() {
         return;
