@@ -104,7 +104,8 @@ impl Call {
         Ok(())
     }
 
-    /// Says what is wrong with an option; the exit code.
+    /// Says what is wrong with an option; the exit code. By itself, since a message takes half a page of the stack.
+    #[inline(never)]
     fn refuse(&self, args: &Args<Strings>, wrong: Wrong) -> u8 {
         let mut line = text::Line::new();
         line.put(if wrong == Wrong::Unknown { b"unknown option -" } else { b"option -" });

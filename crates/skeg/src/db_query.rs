@@ -12,6 +12,7 @@ use core::ffi::CStr;
 use db::{Corrupt, Db, Direction, Flags, Kind, ServiceId, Target};
 use engine::Set;
 use sys::Errno;
+use sys::start::Strings;
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[Applet {
@@ -70,19 +71,22 @@ struct Query {
     direction: Direction,
     hide_essential: bool,
     command: Command,
-    names: Vec<&'static CStr>,
+    names: Strings,
 }
 
 fn parse(call: &Call) -> Result<Query, u8> {
     let word = call.operand(t!("which command?"))?.to_bytes();
     let Some(command) = Command::of(word) else { return Err(call.misused(t!("unknown command '%'"), word)) };
+    let mut names = call.words;
+    names.next();
+    let first = { names }.next();
     let query = Query {
         direction: if call.last(b"ud") == b'd' { Direction::Down } else { Direction::Up },
         hide_essential: call.last(b"Ee") == b'e',
         command,
-        names: call.words.skip(1).collect(),
+        names,
     };
-    if query.names.is_empty() && !matches!(command, Command::Help | Command::Check) {
+    if first.is_none() && !matches!(command, Command::Help | Command::Check) {
         return Err(call.misused(t!("'%' needs a name"), word));
     }
     Ok(query)
@@ -94,6 +98,7 @@ pub fn map(call: &Call, path: &CStr) -> Result<&'static [u8], u8> {
 }
 
 /// Says why an image is refused; the exit code.
+#[inline(never)]
 pub fn refuse_image(call: &Call, path: &CStr, error: Corrupt) -> u8 {
     let mut line = text::Line::new();
     fault_words::put_corrupt(&mut line, error);
@@ -110,15 +115,22 @@ fn answer(call: &Call, query: &Query) -> Result<(), u8> {
     if query.command == Command::Help {
         return call.help().map(|_| ());
     }
-    let live;
-    let path = match call.value(b'c') {
-        Some(path) => path,
-        None => {
-            live = sys::Path::from_pieces(&[call.live().to_bytes(), b"/image"])
-                .map_err(|_| call.failed(t!("open %"), call.live().to_bytes(), Errno::NAMETOOLONG))?;
-            live.as_c()
-        }
-    };
+    match call.value(b'c') {
+        Some(path) => ask(call, query, path),
+        None => ask_live(call, query),
+    }
+}
+
+/// By itself: a path is a page of the stack, which a question to an image does without.
+#[inline(never)]
+fn ask_live(call: &Call, query: &Query) -> Result<(), u8> {
+    let path = sys::Path::from_pieces(&[call.live().to_bytes(), b"/image"])
+        .map_err(|_| call.failed(t!("open %"), call.live().to_bytes(), Errno::NAMETOOLONG))?;
+    ask(call, query, &path)
+}
+
+#[inline(never)]
+fn ask(call: &Call, query: &Query, path: &CStr) -> Result<(), u8> {
     let bytes = map(call, path)?;
     let opened = if query.command == Command::Check { Db::check(bytes) } else { Db::glance(bytes) };
     let db = opened.map_err(|error| refuse_image(call, path, error))?;
@@ -191,7 +203,7 @@ impl Asked<'_> {
     }
 
     fn first(&self) -> &'static CStr {
-        self.query.names.first().copied().unwrap_or(c"")
+        { self.query.names }.next().unwrap_or(c"")
     }
 
     fn wrong_type(&self, name: &CStr, is: &[u8]) -> u8 {
@@ -269,7 +281,7 @@ impl Asked<'_> {
         let mut wanted = Set::new(self.db.len());
         let mut waiting: Vec<ServiceId> = Vec::new();
         let deeply = self.query.command == Command::AllDependencies;
-        for name in &self.query.names {
+        for name in self.query.names {
             let found = self.find(name)?;
             for id in self.db.atomics(found) {
                 if self.query.command == Command::Dependencies {
@@ -332,6 +344,7 @@ impl Asked<'_> {
         Ok(())
     }
 
+    #[inline(never)]
     fn flags(&mut self) -> Result<(), u8> {
         let id = self.atomic()?;
         let flags = self.db.flags(id).0 & Flags::REFERENCE.0;

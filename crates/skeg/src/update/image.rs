@@ -113,12 +113,15 @@ fn no_image(call: &Call) -> u8 {
 /// Maps the image file at a path, for as long as the process lives; an empty one is an image that is cut short.
 #[inline(never)]
 pub fn map_image(call: &Call, path: &CStr) -> Result<(OwnedFd, &'static [u8]), u8> {
-    if fs::stat(sys::CWD, path).is_ok_and(|stat| kind(&stat) == FileType::Directory) {
+    const DOING: crate::words::Text = t!("open the image %");
+    let (file, stat) = open_any(call, DOING, path)?;
+    if kind(&stat) == FileType::Directory {
         let what =
             t!("% is a directory: a database that s6-rc compiled? skeg compiles the source into one file");
         return Err(call.fail(no_image(call), what, path.to_bytes()));
     }
-    let (file, size) = open_regular(call, t!("open the image %"), path)?;
+    must_be_regular(call, DOING, path, &stat)?;
+    let size = stat.st_size as usize;
     if size == 0 {
         return Ok((file, b""));
     }
@@ -136,11 +139,16 @@ pub fn kind(stat: &Stat) -> FileType {
 /// about. Only a regular one: a FIFO would have a reader wait for ever, and a device has no size.
 #[inline(never)]
 pub fn open_regular(call: &Call, doing: crate::words::Text, path: &CStr) -> Result<(OwnedFd, usize), u8> {
+    let (file, stat) = open_any(call, doing, path)?;
+    must_be_regular(call, doing, path, &stat)?;
+    Ok((file, stat.st_size as usize))
+}
+
+fn open_any(call: &Call, doing: crate::words::Text, path: &CStr) -> Result<(OwnedFd, Stat), u8> {
     let failed = |e| call.failed(doing, path.to_bytes(), e);
     let file = fs::open(sys::CWD, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(failed)?;
     let stat = fs::fstat(&file).map_err(failed)?;
-    must_be_regular(call, doing, path, &stat)?;
-    Ok((file, stat.st_size as usize))
+    Ok((file, stat))
 }
 
 fn must_be_regular(call: &Call, doing: crate::words::Text, path: &CStr, stat: &Stat) -> Result<(), u8> {
