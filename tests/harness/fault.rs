@@ -17,6 +17,8 @@ pub enum Fault {
     KillGroup,
     /// It fails with this errno.
     Errno(i32),
+    /// From there on each call that could need room on a file system fails with `ENOSPC`.
+    Full,
 }
 
 /// `ENOSPC`, `EIO`, `ENOMEM`, `EMFILE`, `EAGAIN`, `EROFS`: the errors that a healthy program may meet anywhere.
@@ -39,6 +41,7 @@ impl Fault {
             Self::Kill => "kill".to_owned(),
             Self::KillGroup => "killgroup".to_owned(),
             Self::Errno(errno) => errno.to_string(),
+            Self::Full => "full".to_owned(),
         }
     }
 }

@@ -166,3 +166,8 @@ fn a_kill_at_any_call_leaves_the_old_or_the_new_image() {
 fn a_full_disk_at_any_call_leaves_the_old_or_the_new_image() {
     enumerate(Fault::Errno(fault::ENOSPC));
 }
+
+#[test]
+fn a_disk_that_is_full_from_any_call_on_leaves_the_old_or_the_new_image() {
+    enumerate(Fault::Full);
+}

@@ -11,6 +11,8 @@
 //! - `nosync`: N counts the calls of `fsync` alone, and number N does nothing and says that it went well: what a power cut
 //!   may then leave is what that `fsync` is for;
 //! - a decimal number: call N is not made and fails with this errno;
+//! - `full`: from call N on each call that could need room on a file system fails with `ENOSPC`: whatever makes a name that is not
+//!   there, and a write behind the end of a regular file;
 //! - `count` (with N = 0): nothing fails, and the number of calls is appended as a line to the file that
 //!   `SKEG_FAULT_OUT` names when the process exits.
 //!
@@ -41,6 +43,20 @@ pub const fn enter() -> Result<()> {
 #[inline(always)]
 pub const fn arm(_name: &[u8]) {}
 
+/// Called, behind [`enter`], by what makes this name: whether there is room.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub const fn room_for_name(_dir: crate::BorrowedFd<'_>, _path: &core::ffi::CStr) -> Result<()> {
+    Ok(())
+}
+
+/// The same for what writes so many bytes, at this place or where the descriptor stands.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub const fn room_for_bytes(_fd: crate::BorrowedFd<'_>, _bytes: usize, _at: Option<u64>) -> Result<()> {
+    Ok(())
+}
+
 /// Called before each `fsync`: whether this one shall do nothing.
 #[cfg(not(feature = "fault"))]
 #[inline(always)]
@@ -57,7 +73,7 @@ pub const fn step_at(place: u8) -> u8 {
 }
 
 #[cfg(feature = "fault")]
-pub use armed::{arm, enter, report, skips_sync, step_at};
+pub use armed::{arm, enter, report, room_for_bytes, room_for_name, skips_sync, step_at};
 
 /// `call!(expression)`: counts one system call, then evaluates the expression, whose value is the result.
 macro_rules! call {
@@ -67,10 +83,13 @@ macro_rules! call {
     }};
 }
 
-/// `word!(expression)`: as `call!`, where the value is a word of [`crate::word`].
+/// `word!(expression)`: as `call!`, where the value is a word of [`crate::word`]; the second one asks whether there is room.
 macro_rules! word {
     ($call:expr) => {
         $crate::fault::enter().and_then(|()| $call).into()
+    };
+    ($call:expr, $room:expr) => {
+        $crate::fault::enter().and_then(|()| $room).and_then(|()| $call).into()
     };
 }
 
@@ -88,6 +107,8 @@ mod plan {
         Count,
         /// An `fsync` does nothing.
         NoSync,
+        /// From there on there is no room on any file system.
+        Full,
         /// The call fails with this errno.
         Fail(u16),
     }
@@ -103,6 +124,7 @@ mod plan {
                 Self::KillGroup => 2 << 16,
                 Self::Count => 3 << 16,
                 Self::NoSync => 4 << 16,
+                Self::Full => 5 << 16,
                 Self::Fail(errno) => errno as u32,
             }
         }
@@ -115,6 +137,7 @@ mod plan {
                 0x2_0000 => Some(Self::KillGroup),
                 0x3_0000 => Some(Self::Count),
                 0x4_0000 => Some(Self::NoSync),
+                0x5_0000 => Some(Self::Full),
                 errno => Some(Self::Fail(errno as u16)),
             }
         }
@@ -132,6 +155,7 @@ mod plan {
             b"killgroup" => Action::KillGroup,
             b"count" => Action::Count,
             b"nosync" => Action::NoSync,
+            b"full" => Action::Full,
             number => match decimal(number)? {
                 errno @ 1..=MAX_ERRNO => Action::Fail(errno as u16),
                 _ => return None,
@@ -188,6 +212,7 @@ mod plan {
                 Action::KillGroup,
                 Action::Count,
                 Action::NoSync,
+                Action::Full,
                 Action::Fail(1),
                 Action::Fail(4095),
             ] {
@@ -202,7 +227,7 @@ mod plan {
 mod armed {
     use super::Result;
     use super::plan::{Action, parse};
-    use crate::Errno;
+    use crate::{AsRawFd, BorrowedFd, Errno};
     use core::ffi::CStr;
     use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use rustix::process::{Pid, Signal};
@@ -242,11 +267,14 @@ mod armed {
         crate::start::env(b"SKEG_FAULT_GATE")
     }
 
+    /// Whether calls count at present.
+    fn is_open() -> bool {
+        gate().is_none_or(|gate| rustix::fs::access(gate, rustix::fs::Access::EXISTS).is_ok())
+    }
+
     /// Counts one call and does what was armed for it.
     pub fn enter() -> Result<()> {
-        if ACTION.load(Relaxed) == 0
-            || gate().is_some_and(|gate| rustix::fs::access(gate, rustix::fs::Access::EXISTS).is_err())
-        {
+        if ACTION.load(Relaxed) == 0 || !is_open() {
             return Ok(());
         }
         let n = CALLS.fetch_add(1, Relaxed).wrapping_add(1);
@@ -254,7 +282,7 @@ mod armed {
             return Ok(());
         }
         match Action::from_code(ACTION.load(Relaxed)) {
-            None | Some(Action::Count | Action::NoSync) => Ok(()),
+            None | Some(Action::Count | Action::NoSync | Action::Full) => Ok(()),
             Some(Action::Fail(errno)) => Err(Errno::from_raw_os_error(i32::from(errno))),
             Some(Action::Kill) => {
                 let _ = gate().map(rustix::fs::unlink);
@@ -268,6 +296,32 @@ mod armed {
                 Ok(())
             }
         }
+    }
+
+    fn is_full() -> bool {
+        let is_chosen = Action::from_code(ACTION.load(Relaxed)) == Some(Action::Full);
+        is_chosen && CALLS.load(Relaxed) >= AT.load(Relaxed) && is_open()
+    }
+
+    /// Fails where the file system is full and this name is not there.
+    pub fn room_for_name(dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+        let is_new = || rustix::fs::statat(dir, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_err();
+        if is_full() && is_new() { Err(Errno::NOSPC) } else { Ok(()) }
+    }
+
+    /// Fails where the file system is full and this goes beyond the end of a regular file.
+    pub fn room_for_bytes(fd: BorrowedFd<'_>, bytes: usize, at: Option<u64>) -> Result<()> {
+        use rustix::fs::{FileType, SeekFrom, fstat, seek};
+        // What it says goes elsewhere.
+        if !is_full() || fd.as_raw_fd() <= 2 {
+            return Ok(());
+        }
+        let stat = fstat(fd)?;
+        if FileType::from_raw_mode(stat.st_mode as _) != FileType::RegularFile {
+            return Ok(());
+        }
+        let at = at.map_or_else(|| seek(fd, SeekFrom::Current(0)), Ok)?;
+        if at + bytes as u64 > stat.st_size as u64 { Err(Errno::NOSPC) } else { Ok(()) }
     }
 
     /// Counts one `fsync`; whether it shall do nothing.

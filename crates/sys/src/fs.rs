@@ -19,7 +19,10 @@ pub use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 pub fn open(dir: impl AsFd, path: &CStr, flags: OFlags, mode: u32) -> Result<OwnedFd> {
     #[inline(never)]
     fn call(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: u32) -> NewFd {
-        word!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
+        let room = || {
+            if flags.contains(OFlags::CREATE) { crate::fault::room_for_name(dir, path) } else { Ok(()) }
+        };
+        word!(rustix::fs::openat(dir, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)), room())
     }
     call(dir.as_fd(), path, flags, mode).get()
 }
@@ -88,7 +91,7 @@ pub fn read_full(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
 pub fn write(fd: impl AsFd, buf: &[u8]) -> Result<usize> {
     #[inline(never)]
     fn call(fd: BorrowedFd<'_>, buf: &[u8]) -> Count {
-        word!(rustix::io::write(fd, buf))
+        word!(rustix::io::write(fd, buf), crate::fault::room_for_bytes(fd, buf.len(), None))
     }
     call(fd.as_fd(), buf).get()
 }
@@ -98,7 +101,7 @@ pub fn write(fd: impl AsFd, buf: &[u8]) -> Result<usize> {
 pub fn pwrite(fd: impl AsFd, buf: &[u8], at: u64) -> Result<usize> {
     #[inline(never)]
     fn call(fd: BorrowedFd<'_>, buf: &[u8], at: u64) -> Count {
-        word!(rustix::io::pwrite(fd, buf, at))
+        word!(rustix::io::pwrite(fd, buf, at), crate::fault::room_for_bytes(fd, buf.len(), Some(at)))
     }
     call(fd.as_fd(), buf, at).get()
 }
@@ -127,7 +130,10 @@ pub fn write_all(fd: impl AsFd, buf: &[u8]) -> Result<()> {
 pub fn mkdir(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
     #[inline(never)]
     fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Done {
-        word!(rustix::fs::mkdirat(dir, path, Mode::from_raw_mode(mode)))
+        word!(
+            rustix::fs::mkdirat(dir, path, Mode::from_raw_mode(mode)),
+            crate::fault::room_for_name(dir, path)
+        )
     }
     call(dir.as_fd(), path, mode).get()
 }
@@ -138,7 +144,10 @@ pub fn mkdir(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
 pub fn mkfifo(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
     #[inline(never)]
     fn call(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Done {
-        word!(rustix::fs::mknodat(dir, path, FileType::Fifo, Mode::from_raw_mode(mode), 0))
+        word!(
+            rustix::fs::mknodat(dir, path, FileType::Fifo, Mode::from_raw_mode(mode), 0),
+            crate::fault::room_for_name(dir, path)
+        )
     }
     call(dir.as_fd(), path, mode).get()
 }
@@ -149,7 +158,10 @@ pub fn mkfifo(dir: impl AsFd, path: &CStr, mode: u32) -> Result<()> {
 pub fn mknod(dir: impl AsFd, path: &CStr, kind: FileType, mode: u32, device: u64) -> Result<()> {
     #[inline(never)]
     fn call(dir: BorrowedFd<'_>, path: &CStr, kind: FileType, mode: u32, device: u64) -> Done {
-        word!(rustix::fs::mknodat(dir, path, kind, Mode::from_raw_mode(mode), device))
+        word!(
+            rustix::fs::mknodat(dir, path, kind, Mode::from_raw_mode(mode), device),
+            crate::fault::room_for_name(dir, path)
+        )
     }
     call(dir.as_fd(), path, kind, mode, device).get()
 }
@@ -215,7 +227,7 @@ pub fn rename_with(
 pub fn symlink(target: &CStr, dir: impl AsFd, path: &CStr) -> Result<()> {
     #[inline(never)]
     fn call(target: &CStr, dir: BorrowedFd<'_>, path: &CStr) -> Done {
-        word!(rustix::fs::symlinkat(target, dir, path))
+        word!(rustix::fs::symlinkat(target, dir, path), crate::fault::room_for_name(dir, path))
     }
     call(target, dir.as_fd(), path).get()
 }
@@ -226,7 +238,10 @@ pub fn symlink(target: &CStr, dir: impl AsFd, path: &CStr) -> Result<()> {
 pub fn link(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<()> {
     #[inline(never)]
     fn call(from_dir: BorrowedFd<'_>, from: &CStr, to_dir: BorrowedFd<'_>, to: &CStr) -> Done {
-        word!(rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()))
+        word!(
+            rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty()),
+            crate::fault::room_for_name(to_dir, to)
+        )
     }
     call(from_dir.as_fd(), from, to_dir.as_fd(), to).get()
 }

@@ -170,6 +170,37 @@ fn a_kill_at_any_call_of_a_change_leaves_true_states_and_the_next_one_goes_on() 
     }
 }
 
+/// No room from any call on, for one command or for the recovery behind it, too; then there is room again.
+#[test]
+fn a_file_system_that_is_full_from_any_call_on_and_then_has_room_again() {
+    if is_repeated() {
+        return;
+    }
+    let scenarios = [
+        scenario::script_changed(),
+        scenario::several(),
+        scenario::between(),
+        scenario::pipeline_changed(),
+        scenario::smart(),
+        scenario::restarted(),
+        scenario::bundle_edited(),
+    ];
+    for scenario in scenarios {
+        let stage = Stage::new(scenario, Suite::skeg());
+        let total = stage.count();
+        for stays in [false, true] {
+            let what = if stays { "full, also for a recovery" } else { "full" };
+            strike_all(stage.scenario.name, what, 1, total, |n| stage.full_trial(n, stays));
+        }
+    }
+}
+
+#[test]
+fn an_init_on_a_file_system_that_is_full_from_any_call_on_is_undone() {
+    let stage = Stage::new(scenario::to_be_changed(), Suite::skeg());
+    strike_all(stage.scenario.name, "an init, full", 1, 2_000, |n| stage.full_init_trial(n));
+}
+
 #[test]
 fn every_pair_of_kills_of_an_update_and_its_recovery() {
     if is_repeated() {

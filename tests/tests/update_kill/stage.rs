@@ -223,6 +223,50 @@ impl Stage {
         Ok(Point::of(struck.code == 0, new))
     }
 
+    /// From call n on the command has no room on any file system; with `stays` the recovery that comes next neither. Then
+    /// there is room again: a recovery ends well, with everything up that was up, and the update again leads to the new state.
+    pub fn full_trial(&self, n: u32, stays: bool) -> Result<Point, String> {
+        let world = self.world();
+        let struck = self.strike(&world, n, Fault::Full);
+        if struck.hung() {
+            return Err(format!("the update ended with {struck:?}"));
+        }
+        let mut said = format!("exit {}: {}", struck.code, struck.err);
+        if stays {
+            let (suite, words) = (Suite::skeg_fault(), world.recover_words());
+            let full = fault::strike(&self.scratch, &suite, "recover", &words, 1, Fault::Full);
+            if full.hung() {
+                return Err(format!("a recovery without room ended with {full:?}, after {said}"));
+            }
+            said += &format!("recovery, exit {}: {}", full.code, full.err);
+        }
+        self.recover(&world).map_err(|e| format!("{e}, after {said}"))?;
+        let new = world.judge(true).map_err(|e| format!("{e}, after {said}"))?;
+        self.again(&world, new).map_err(|e| format!("{e}, after {said}"))?;
+        Ok(Point::of(false, new))
+    }
+
+    /// The same with a first init: it leaves no live directory, and the next one is made good.
+    pub fn full_init_trial(&self, n: u32) -> Result<Point, String> {
+        let world = World::empty(&self.scenario, &self.scratch, self.name(), &self.scanner, |_| ());
+        let words = world.init_words();
+        let struck = fault::strike(&self.scratch, &Suite::skeg_fault(), "s6-rc-init", &words, n, Fault::Full);
+        if struck.code != 0 && (!struck.err.contains("no space left") || world.at("live").exists()) {
+            return Err(format!("the init ended with {struck:?}"));
+        }
+        let again = world.init(&Suite::skeg());
+        if again.code != 0 {
+            return Err(format!("the next init: {again:?}, after {struck:?}"));
+        }
+        world.judge(true).map_err(|e| format!("{e}, after {struck:?}"))?;
+        let up = world.change("-u", &["web", "base"]);
+        if up.code != 0 {
+            return Err(format!("a start after it: {up:?}"));
+        }
+        world.judge_truth()?;
+        Ok(Point::of(struck.code == 0, false))
+    }
+
     /// Every call of the update.
     pub fn enumerate(&self, fault: Fault) {
         let total = self.count();
