@@ -436,16 +436,14 @@ fn fill(at: &std::path::Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_status_that_could_not_be_written_is_written_once_there_is_room() {
+fn a_status_that_could_not_be_written_is_written_once_that_is_possible() {
     let scratch = Scratch::new();
-    let Some(mount) = Mount::new(&scratch, 512) else { return println!("left out: no mounts here") };
     for (name, again) in [("a", false), ("b", true)] {
-        scratch.file(format!("small/scan{name}/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
-        let mut scanner =
-            Scanner::start_with(&scratch, &Suite::skeg(), &format!("small/scan{name}"), &[], |_| ());
+        scratch.file(format!("scan{name}/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+        let mut scanner = Scanner::start_with(&scratch, &Suite::skeg(), &format!("scan{name}"), &[], |_| ());
         let service = scanner.service(name);
         let was = service.must("up", |s| s.up());
-        let filler = fill(&mount.0);
+        let obstacle = scratch.folder(format!("scan{name}/{name}/supervise/status.new"));
         service.control(b"d");
         must("its process is gone", || !harness::process::alive(was.pid));
         must("the command is read", || service.has_read_all());
@@ -455,13 +453,45 @@ fn a_status_that_could_not_be_written_is_written_once_there_is_room() {
             harness::process::kill(supervisor, rustix::process::Signal::KILL);
             must("another one", || scanner.supervisor().is_some_and(|pid| pid != supervisor));
         }
-        assert_eq!(service.status().map(|s| s.pid), Some(was.pid), "the file system is not full");
-        std::fs::remove_file(filler).expect("room");
+        assert_eq!(service.status().map(|s| s.pid), Some(was.pid), "it could be written");
+        std::fs::remove_dir(obstacle).expect("removed");
         let now = service.must("down", |s| s.down() && !s.want_up);
         assert_eq!(now.pid, 0);
         scanner.stop(rustix::process::Signal::TERM);
-        let said = scratch.read(format!("small/scan{name}.log"));
+        let said = scratch.read(format!("scan{name}.log"));
         assert!(said.matches("can't write supervise/status").count() <= 3, "{said}");
+    }
+}
+
+#[test]
+fn a_status_is_true_on_a_file_system_without_room_for_another_file() {
+    let scratch = Scratch::new();
+    let Some(mount) = Mount::new(&scratch, 512) else { return println!("left out: no mounts here") };
+    for (name, again) in [("a", false), ("b", true)] {
+        scratch.file(format!("small/scan{name}/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+        let mut scanner =
+            Scanner::start_with(&scratch, &Suite::skeg(), &format!("small/scan{name}"), &[], |_| ());
+        let service = scanner.service(name);
+        let was = service.must("up", |s| s.up());
+        // Of both kinds: for bytes, and for names.
+        let filler = fill(&mount.0);
+        let fillers = fill_inodes(&mount.0);
+        if again {
+            // Another supervisor writes it as well.
+            let supervisor = scanner.supervisor().expect("a supervisor");
+            harness::process::kill(supervisor, rustix::process::Signal::KILL);
+            must("another one", || scanner.supervisor().is_some_and(|pid| pid != supervisor));
+        }
+        service.control(b"d");
+        let now = service.must("down", |s| s.down() && !s.want_up);
+        assert!(now.pid == 0 && !harness::process::alive(was.pid));
+        service.control(b"u");
+        service.must("up again", |s| s.up() && s.pid != was.pid);
+        std::fs::remove_file(filler).expect("room");
+        fillers.iter().for_each(|file| std::fs::remove_file(file).expect("room"));
+        service.control(b"d");
+        service.must("down again", |s| s.down() && !s.want_up);
+        scanner.stop(rustix::process::Signal::TERM);
     }
 }
 

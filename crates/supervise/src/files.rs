@@ -111,11 +111,23 @@ pub fn truncate_tally(dir: BorrowedFd<'_>) -> Result<()> {
 /// Replaces the status file.
 pub fn write_status(dir: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     // Non-blocking, here as everywhere: a FIFO that somebody put there must not hold up all services.
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK;
-    let file = fs::open(dir, c"supervise/status.new", flags, 0o666)?;
-    fs::write_all(&file, bytes)?;
-    drop(file);
-    fs::rename(dir, c"supervise/status.new", dir, c"supervise/status")
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+    let aside = || {
+        let file = fs::open(dir, c"supervise/status.new", flags | OFlags::CREATE | OFlags::TRUNC, 0o666)?;
+        fs::write_all(&file, bytes)?;
+        drop(file);
+        fs::rename(dir, c"supervise/status.new", dir, c"supervise/status")
+    };
+    match aside() {
+        Err(Errno::NOSPC | Errno::DQUOT) => {
+            // There is no room for another file, but for these bytes where the old ones are: a status that lies would have commands wait
+            // for what has long happened. They are as many, and one write of so few is whole for whoever reads meanwhile.
+            let _ = fs::unlink(dir, c"supervise/status.new");
+            let file = fs::open(dir, c"supervise/status", flags, 0)?;
+            fs::pwrite(&file, bytes, 0).map(|_| ())
+        }
+        other => other,
+    }
 }
 
 /// Adds a death to the tally, once: a record with this stamp at its end is the one that a killed supervisor wrote.

@@ -195,6 +195,21 @@ fn a_file_system_that_is_full_from_any_call_on_and_then_has_room_again() {
     }
 }
 
+/// The processes that stay have no room either.
+#[test]
+fn a_file_system_that_is_full_for_the_whole_tree_and_then_has_room_again() {
+    if is_repeated() {
+        return;
+    }
+    for scenario in [scenario::script_changed(), scenario::between(), scenario::service_removed()] {
+        let stage = Stage::new(scenario, Suite::skeg_fault());
+        let total = stage.count();
+        // They have room or not; what differs with the call is how far the command comes.
+        let trial = |n: u32| if n % 7 == 1 { stage.full_for_all_trial(n) } else { Ok(Point::Old) };
+        strike_all(stage.scenario.name, "full for all", 1, total, trial);
+    }
+}
+
 #[test]
 fn an_init_on_a_file_system_that_is_full_from_any_call_on_is_undone() {
     let stage = Stage::new(scenario::to_be_changed(), Suite::skeg());

@@ -4,23 +4,27 @@
 
 use crate::stage::{Point, Stage};
 use crate::world::World;
-use harness::fault::{Fault, action};
+use harness::fault::{Fault, action, arm};
+use harness::process::{LONG, run_for};
 use harness::wait::PATIENCE;
 use harness::{Suite, until};
 
+/// How long an update has that nobody answers.
+const TIME: &str = "1500";
+
 impl Stage {
-    fn guarded(&self, applet: &str, n: u32) -> World<'_> {
+    fn guarded(&self, applet: &str, n: u32, fault: Fault) -> World<'_> {
         let name = self.name();
         let gate = self.scratch.at(format!("{name}.gate"));
         World::new(&self.scenario, &self.scratch, name, &Suite::skeg_fault(), |command| {
-            command.env("SKEG_FAULT", format!("{applet}:{n}:{}", action(Fault::Kill)));
+            command.env("SKEG_FAULT", format!("{applet}:{n}:{}", action(fault)));
             command.env("SKEG_FAULT_GATE", gate);
         })
     }
 
     /// The resident process of this name is killed at its nth call since the update began.
     pub fn resident_trial(&self, applet: &str, n: u32) -> Result<Point, String> {
-        let mut world = self.guarded(applet, n);
+        let mut world = self.guarded(applet, n, Fault::Kill);
         world.remember();
         let gate = self.scratch.at(format!("{}.gate", world.name()));
         std::fs::write(&gate, "").map_err(|e| e.to_string())?;
@@ -57,5 +61,27 @@ impl Stage {
         }
         self.again(&world, new)?;
         Ok(Point::of(beyond, new))
+    }
+    /// There is no room for anybody: for the scanner, the supervisor and the runner during the whole command, for that from its
+    /// call n on. Then there is: a recovery ends well, with everything up that was up, and so does the update.
+    pub fn full_for_all_trial(&self, n: u32) -> Result<Point, String> {
+        let mut world = self.guarded("*", 1, Fault::Full);
+        world.remember();
+        let gate = self.scratch.at(format!("{}.gate", world.name()));
+        std::fs::write(&gate, "").map_err(|e| e.to_string())?;
+        let applet = self.scenario.applet;
+        let words = [vec!["-t".into(), TIME.into()], world.update_words()].concat();
+        let mut command = self.scratch.command(&Suite::skeg_fault(), applet, &words);
+        arm(&mut command, applet, n, Fault::Full);
+        let struck = run_for(&mut command, LONG);
+        std::fs::remove_file(&gate).map_err(|e| e.to_string())?;
+        if struck.hung() {
+            return Err(format!("the update ended with {struck:?}"));
+        }
+        let said = format!("exit {}: {}", struck.code, struck.err);
+        self.recover(&world).map_err(|e| format!("{e}, after {said}"))?;
+        let new = world.judge(true).map_err(|e| format!("{e}, after {said}"))?;
+        self.again(&world, new).map_err(|e| format!("{e}, after {said}"))?;
+        Ok(Point::of(false, new))
     }
 }
