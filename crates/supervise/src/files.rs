@@ -121,7 +121,7 @@ pub fn write_status(dir: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     match aside() {
         Err(Errno::NOSPC | Errno::DQUOT) => {
             // There is no room for another file, but for these bytes where the old ones are: a status that lies would have commands wait
-            // for what has long happened. They are as many, and one write of so few is whole for whoever reads meanwhile.
+            // for what has long happened. They are as many; only who reads in the very moment of that copy could see a part of each.
             let _ = fs::unlink(dir, c"supervise/status.new");
             let file = fs::open(dir, c"supervise/status", flags, 0)?;
             fs::pwrite(&file, bytes, 0).map(|_| ())
