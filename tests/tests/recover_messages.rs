@@ -7,6 +7,7 @@ use harness::tree::Scanner;
 use harness::{Done, Scratch, Suite};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 
 struct World {
     scratch: Scratch,
@@ -219,6 +220,60 @@ fn links_of_names_that_were_taken_away_are_made_again_and_services_live_on() {
     spoil();
     world.run("apply", &[&world.text("b.img")]).expect(0);
     assert!(world.new_is_in_force());
+}
+
+/// What somebody has put where those links are goes: it is not followed, and hinders no update and no recovery.
+#[test]
+fn what_stands_in_the_place_of_links_of_names_goes_and_is_not_followed() {
+    let world = World::up();
+    let (names, elsewhere) = (world.scratch.at("live:sv/names"), world.scratch.folder("elsewhere"));
+    let precious = world.scratch.file("elsewhere/precious", "it\n");
+    let seen = || -> BTreeMap<_, _> {
+        let entries = std::fs::read_dir(&names).into_iter().flatten().map(|entry| entry.unwrap());
+        entries.map(|e| (e.file_name(), std::fs::read_link(e.path()).ok())).collect()
+    };
+    let before = seen();
+    let away = || std::fs::remove_dir_all(&names).unwrap();
+    let spoils: [&dyn Fn(); 3] = [
+        &|| {
+            away();
+            std::fs::write(&names, "a file").unwrap();
+        },
+        &|| {
+            away();
+            std::os::unix::fs::symlink(&elsewhere, &names).unwrap();
+        },
+        &|| {
+            std::fs::create_dir_all(names.join("stranger/deep")).unwrap();
+            std::fs::remove_file(names.join("web")).unwrap();
+            std::fs::create_dir_all(names.join("web/deep")).unwrap();
+        },
+    ];
+    for spoil in spoils {
+        spoil();
+        assert_eq!(world.recover(&[], 0), NOTHING);
+        assert_eq!(seen(), before);
+        assert!(std::fs::symlink_metadata(&names).unwrap().is_dir());
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 1, "{}", precious.display());
+    }
+    // An update that changes names, each time back and forth, puts all of them in their places.
+    for spoil in [spoils[0], spoils[1], &away] {
+        spoil();
+        world.run("apply", &[&world.text("b.img")]).expect(0);
+        assert!(
+            ["web", "new"].iter().all(|name| names.join(name).join("supervise").exists()),
+            "{:?}",
+            seen()
+        );
+        world.run("apply", &[&world.text("a.img")]).expect(0);
+        assert_eq!(seen().keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    }
+    away();
+    let skeg = Suite::skeg().command("recover");
+    let mut strict = std::process::Command::new("sh");
+    strict.args(["-c", "umask 777; exec \"$@\"", "sh"]).arg(skeg.get_program()).args(skeg.get_args());
+    harness::process::run(strict.args(["-l", &world.text("live")])).expect(0);
+    assert_eq!(std::fs::metadata(&names).unwrap().mode() & 0o777, 0o755);
 }
 
 #[test]

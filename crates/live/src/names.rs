@@ -7,12 +7,14 @@
 use crate::directory::Locked;
 use crate::error::{During, LiveError, Op, What};
 use crate::links;
-use crate::service_dir::Id;
+use crate::remove;
+use crate::service_dir::{Id, Umask};
 use crate::state::States;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{Db, Target};
-use sys::{AsFd, CBuf, Errno, OwnedFd, fs};
+use sys::fs::{self, OFlags};
+use sys::{AsFd, CBuf, Errno, OwnedFd};
 
 /// The service directories that a generation names: for each longrun of its image, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,28 +59,37 @@ pub(crate) const SERVICEDIRS: &CStr = c"servicedirs";
 /// Where a link is made that takes another's place. No service has such a name.
 const ASIDE: &CStr = c".new";
 
-/// Makes the links those of a generation: takes away the names that its image does not have, adds those that `is_new` says may
-/// be missing or lead elsewhere.
+/// Makes the links those of a generation: takes away the names that its image does not have, which makes room, then adds those
+/// that `is_new` says may be missing or lead elsewhere; all of them where there was no directory.
+///
+/// Whatever else somebody has put there goes, and a link in the directory's place, too: it is not followed.
 pub fn settle_links(
     locked: &Locked,
     db: &Db<'_>,
     names: &Names,
     is_new: &dyn Fn(u16) -> bool,
 ) -> Result<(), LiveError> {
-    match fs::mkdir(locked.sv(), LINKS, 0o755) {
-        Err(Errno::EXIST) => {}
-        made => made.during(Op::Create, What::Names)?,
-    }
-    let links = fs::open_dir(locked.sv(), LINKS).during(Op::Open, What::Names)?;
-    for (index, id) in (0..).zip(names.all()).filter(|(index, _)| is_new(*index)) {
+    let _umask = Umask::none();
+    let open = || fs::open(locked.sv(), LINKS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, 0);
+    let (links, is_there) = match open() {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            links::remove(locked.sv(), LINKS, What::Names)?;
+            fs::mkdir(locked.sv(), LINKS, 0o755).during(Op::Create, What::Names)?;
+            (open(), false)
+        }
+        links => (links, true),
+    };
+    let links = links.during(Op::Open, What::Names)?;
+    fs::for_each_entry(&links, |name, _, _| match db.lookup(name.to_bytes()) {
+        Some(Target::Service(service)) if service.index() < db.longruns() => Ok(()),
+        _ => remove::tree(links.as_fd(), name, What::Names),
+    })?;
+    for (index, id) in (0..).zip(names.all()).filter(|(index, _)| !is_there || is_new(*index)) {
         if let Some(service) = db.service(usize::from(index)) {
             add(&links, db.name_c(service), *id)?;
         }
     }
-    fs::for_each_entry(&links, |name, _, _| match db.lookup(name.to_bytes()) {
-        Some(Target::Service(service)) if service.index() < db.longruns() => Ok(()),
-        _ => links::remove(links.as_fd(), name, What::Names),
-    })
+    Ok(())
 }
 
 /// Has a link lead to this directory.
@@ -89,8 +100,10 @@ fn add(links: &OwnedFd, service: &CStr, id: Id) -> Result<(), LiveError> {
         made => return made.during(Op::Create, What::Names),
     }
     let mut there = [0; 32];
-    if fs::readlink(links, service, &mut there).is_ok_and(|there| there == target.as_bytes()) {
-        return Ok(());
+    match fs::readlink(links, service, &mut there) {
+        Ok(there) if there == target.as_bytes() => return Ok(()),
+        Err(Errno::INVAL) => remove::tree(links.as_fd(), service, What::Names)?,
+        _ => {}
     }
     links::replace(links.as_fd(), &target, service, ASIDE, What::Names)
 }
