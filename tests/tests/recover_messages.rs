@@ -276,6 +276,41 @@ fn what_stands_in_the_place_of_links_of_names_goes_and_is_not_followed() {
     assert_eq!(std::fs::metadata(&names).unwrap().mode() & 0o777, 0o755);
 }
 
+/// A directory with an empty file system over it that is read-only, as long as this lives.
+struct Covered(std::path::PathBuf);
+
+impl Covered {
+    /// None where that is not allowed.
+    fn with_nothing(at: &std::path::Path) -> Option<Self> {
+        let done =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(at).status();
+        done.is_ok_and(|s| s.success()).then(|| Self(at.into()))
+    }
+}
+
+impl Drop for Covered {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Nothing depends on the links of names, so where they can't be made services come up all the same, and the journal stays.
+#[test]
+fn links_of_names_that_can_not_be_made_keep_no_service_down() {
+    let world = World::up();
+    let (names, image) = (world.scratch.at("live:sv/names"), world.text("b.img"));
+    let Some(mounted) = Covered::with_nothing(&names) else { return };
+    let is_up = |name: &str| world.scanner.service(name).status().is_some_and(|s| s.up());
+    let cant = "can't make LIVE:sv/names: read-only file system\n";
+    let said = world.run("apply", &[&image]).expect(111).err.replace(&world.text("live"), "LIVE");
+    assert!(said.starts_with(&format!("apply: {cant}")) && is_up("web") && world.journal(), "{said}");
+    assert_eq!(world.recover(&[], 111), format!("recover: {cant}"));
+    assert!(is_up("web") && world.journal());
+    drop(mounted);
+    assert_eq!(world.recover(&[], 0), "recover: LIVE: an update that was cut short has been completed\n");
+    assert!(names.join("new").exists() && is_up("web") && !world.journal());
+}
+
 #[test]
 fn an_update_that_is_undone_leaves_no_version_that_no_start_will_use() {
     let world = World::up();

@@ -55,6 +55,8 @@ pub(crate) struct Way<'a> {
     /// Entries were taken away: the scanner does not know yet.
     is_stale: bool,
     scandir: Option<ScanDir>,
+    /// How making the links of names went: no service waits for that, the end does.
+    links: Result<(), LiveError>,
     reload: Set,
     outcome: Outcome,
 }
@@ -69,6 +71,7 @@ impl<'a> Way<'a> {
             names: Names::default(),
             is_stale: forward.plan.is_none(),
             scandir: None,
+            links: Ok(()),
             reload,
             outcome: Outcome::default(),
         }
@@ -97,13 +100,16 @@ impl<'a> Way<'a> {
                 let at_once = scandir.supervisor() == Supervisor::Foreign;
                 self.remove_old(live)?;
                 self.reload = versions(live, self.forward, &self.names, at_once)?;
-                links(live, self.forward, &self.names)?;
+                self.links = links(live, self.forward, &self.names);
                 self.is_stale |= entries(live, self.forward, &self.names, &scandir, note)?;
                 self.scandir = Some(scandir);
             }
             REPLACE => self.replace(live, note)?,
             TIDY => tidy(live, self.forward, &self.names)?,
-            _ => Journal::remove(live.locked().sv())?,
+            _ => {
+                self.links?;
+                Journal::remove(live.locked().sv())?;
+            }
         }
         Ok(())
     }
@@ -273,9 +279,11 @@ fn stays(plan: &Plan<'_>, new: u16) -> bool {
 
 /// Makes the links from names to directories those of the new generation.
 fn links(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveError> {
-    // A recovery has done that when it looked at the states.
-    let Some(plan) = forward.plan.filter(|plan| moves_entries(plan)) else { return Ok(()) };
-    live::settle_links(live.locked(), forward.image.db(), names, &|service| !stays(plan, service))
+    if forward.plan.is_some_and(|plan| !moves_entries(plan)) {
+        return Ok(());
+    }
+    let is_new = |service| forward.plan.is_none_or(|plan| !stays(plan, service));
+    live::settle_links(live.locked(), forward.image.db(), names, &is_new)
 }
 
 /// Directories that the generation does not name.

@@ -67,7 +67,7 @@ fn start_owed(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> R
     };
     let image = image_of(&live)?;
     let names = Names::of(live.states());
-    live::settle_links(live.locked(), image.db(), &names, &|_| true)?;
+    let links = live::settle_links(live.locked(), image.db(), &names, &|_| true);
     for id in names.all() {
         forget_listeners(ServiceDir::open(live.locked().sv(), *id)?.dir());
     }
@@ -81,6 +81,7 @@ fn start_owed(locked: Locked, deadline: Option<Millis>, tell: Listener<'_>) -> R
     }
     let forward = Forward { image: &image, plan: None, deadline: None, scripts: DEFAULT_SCRIPTS };
     tidy(&live, &forward, &names)?;
+    links?;
     Ok(recovered)
 }
 
@@ -122,11 +123,13 @@ fn finish_update(
     if number == update.old.generation {
         let names = Names::of(live.states());
         live::undo_update(live.locked(), &names, update)?;
+        let links = live::settle_links(live.locked(), image.db(), &names, &|_| true);
         settle(&mut live, &image, &update.old_up, deadline, &mut note)?;
         let wanted = from_journal(&update.old_up, image.db().len());
         let outcome = start(&mut live, &image, &wanted, deadline, &mut note)?;
         // What has come back may have been started from a definition that waited for that.
         tidy(&live, &Forward { image: &image, plan: None, deadline, scripts: DEFAULT_SCRIPTS }, &names)?;
+        links?;
         Journal::remove(live.locked().sv())?;
         return Ok(Recovered::UpdateUndone(outcome));
     }
@@ -152,8 +155,10 @@ fn finish_change(
     }
     let wanted = from_journal(&change.up, image.db().len());
     let mut note = |note| tell(&image, note);
+    let links = live::settle_links(live.locked(), image.db(), &Names::of(live.states()), &|_| true);
     settle(&mut live, &image, &change.up, deadline, &mut note)?;
     let outcome = start(&mut live, &image, &wanted, deadline, &mut note)?;
+    links?;
     Journal::remove(live.locked().sv())?;
     Ok(Recovered::ChangeDone(outcome))
 }
@@ -172,7 +177,7 @@ pub(crate) fn start(
     Ok(outcome)
 }
 
-/// Makes the links of names and the states true again: longruns are asked, oneshots that were cut short are marked, and count as down
+/// Makes the states true again: longruns are asked, oneshots that were cut short are marked, and count as down
 /// where they are wanted up, so that their `up` is run again.
 pub(crate) fn settle(
     live: &mut Live,
@@ -183,7 +188,6 @@ pub(crate) fn settle(
 ) -> Result<(), RunError> {
     quiet_scripts(live, deadline)?;
     let names = Names::of(live.states());
-    live::settle_links(live.locked(), image.db(), &names, &|_| true)?;
     let mut bounced = Set::new(image.db().len());
     for service in 0..image.db().len() {
         let state = live.states().get(service);
