@@ -80,9 +80,23 @@ impl Locked {
 
     /// Opens the generation in force. `Absent` before init.
     pub fn live(self) -> Result<Live, LiveError> {
-        let number = self.place.current()?;
-        let (generation, states, image) = self.generation(number)?;
+        let (generation, states, image) = self.in_force()?;
         Ok(Live { locked: self, generation, states, image })
+    }
+
+    /// The generation in force. Without the lock an update may take it away after the link has been read: then there is a newer one.
+    fn in_force(&self) -> Result<(Generation, States, &'static [u8]), LiveError> {
+        let mut number = self.place.current()?;
+        loop {
+            let found = self.generation(number);
+            if found.is_ok() {
+                return found;
+            }
+            match self.place.current()? {
+                same if same == number => return found,
+                newer => number = newer,
+            }
+        }
     }
 
     fn generation(&self, number: u32) -> Result<(Generation, States, &'static [u8]), LiveError> {
@@ -168,7 +182,11 @@ impl Live {
     /// Looks again: at the states of the generation in force, which may be another than before.
     pub fn again(&mut self) -> Result<(), LiveError> {
         let number = self.locked.place.current()?;
-        if number == self.generation.number() { self.states.reread() } else { self.enter(number) }
+        if number == self.generation.number() {
+            return self.states.reread();
+        }
+        (self.generation, self.states, self.image) = self.locked.in_force()?;
+        Ok(())
     }
 
     /// Goes on with a generation that has just been made.
@@ -217,6 +235,35 @@ mod tests {
         builder.commit_first().unwrap();
         assert_eq!(builder.commit_first(), Err(LiveError::EXISTS));
         locked
+    }
+
+    #[test]
+    fn who_only_looks_finds_a_generation_while_updates_take_the_old_ones_away() {
+        let (dir, live) = test_dir("looks");
+        let locked = build(&live);
+        let notes = Notes { compiled: c"/img", scandir: c"/tmp", prefix: b"p-", skeg: c"/bin/skeg" };
+        let id = Id { generation: 1, index: 0 };
+        std::thread::scope(|scope| {
+            let updates = scope.spawn(|| {
+                let _umask = Umask::none();
+                for number in 2..100 {
+                    let builder = Builder::begin(locked.place(), number).unwrap();
+                    builder.notes(&notes).unwrap();
+                    builder.image(ImageSource::Copy(b"image")).unwrap();
+                    builder.states([9; 32], 2, &[id]).unwrap();
+                    builder.finish().unwrap();
+                    crate::switch_link(locked.place()).unwrap();
+                    crate::generation::remove_one(locked.place(), number - 1).unwrap();
+                }
+            });
+            let mut last = 1;
+            while !updates.is_finished() {
+                let seen = Live::open(&live, Access::Look, Wait::No).map(|it| it.generation().number());
+                assert!(seen.is_ok_and(|number| number >= last), "{seen:?} after {last}");
+                last = seen.unwrap_or_default();
+            }
+        });
+        remove_test_dir(&dir);
     }
 
     #[test]
