@@ -418,3 +418,44 @@ fn a_recovery_says_first_whose_work_it_finishes_then_what_fails_then_how_it_ende
     assert_eq!(said(world.run("recover", &[]).expect(0)), [last]);
     world.must_be_complete();
 }
+
+/// The update, with this at its nth call.
+fn struck(world: &World, options: &[&str], n: u32, fault: Fault) -> Done {
+    let words = [options, &["-f", "conversion", "b.img"]].concat();
+    let words = words.iter().map(|word| match *word {
+        "conversion" | "b.img" => world.text(word),
+        other => other.to_owned(),
+    });
+    let all: Vec<_> = ["-l".to_owned(), world.text("live")].into_iter().chain(words).collect();
+    fault::strike(&world.scratch, &Suite::skeg_fault(), "s6-rc-update", &all, n, fault)
+}
+
+/// Which call of the update puts the new image in force: a kill right before it leaves the old one.
+fn call_of_the_commit() -> u32 {
+    let (mut old, mut new) = (1u32, 512);
+    while new - old > 1 {
+        let (world, n) = (World::new(), old.midpoint(new));
+        struck(&world, &[], n, Fault::Kill);
+        *if world.is_new() { &mut new } else { &mut old } = n;
+    }
+    old
+}
+
+#[test]
+fn what_an_update_that_could_not_be_switched_to_brings_back_has_the_time_of_the_command() {
+    let commit = call_of_the_commit();
+    // A call more or less may have been made before it: then it is one of its neighbours.
+    let failed = [commit, commit - 1, commit + 1].into_iter().find_map(|n| {
+        let world = World::new();
+        world.behave("up", "hang");
+        let done = struck(&world, &["-t", "1500"], n, Fault::Errno(fault::EIO));
+        (!world.is_new() && !down(&done).is_empty()).then_some((world, done))
+    });
+    let (world, done) = failed.expect("the switch failed");
+    assert!(!done.hung() && done.took < std::time::Duration::from_secs(20), "{done:?}");
+    assert_eq!(down(&done), ["log", "net", "web"], "{}", done.err);
+    assert_eq!(done.code, 111, "{}", done.err);
+    world.behave("up", "ok");
+    world.run("recover", &[]).expect(0);
+    world.must_be_complete();
+}

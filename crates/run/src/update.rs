@@ -132,6 +132,7 @@ pub fn update(
             }
         };
         if let Err(error) = done {
+            let stopped = stopped.then_some(request.deadline);
             return Err(back(&mut live, old, &names, &journal, stopped, tell.old, error));
         }
     }
@@ -139,13 +140,13 @@ pub fn update(
 }
 
 /// Something could not be written: what was built goes, what was stopped comes back. Where nothing was stopped no service is
-/// looked at: on a full file system that fails, too.
+/// looked at: on a full file system that fails, too. `stopped`: something was, and when the command must be over.
 fn back(
     live: &mut Live,
     old: &Image<'_>,
     names: &Names,
     journal: &Update,
-    stopped: bool,
+    stopped: Option<Option<Millis>>,
     note: &mut dyn FnMut(Note),
     error: RunError,
 ) -> UpdateError {
@@ -153,11 +154,9 @@ fn back(
     let _ = live::undo_update(live.locked(), names, journal)
         .map_err(RunError::from)
         .and_then(|()| {
-            if !stopped {
-                return Ok(());
-            }
-            settle(live, old, &journal.old_up, None, note).map_err(|_| error)?;
-            start(live, old, &from_journal(&journal.old_up, old.db().len()), None, note).map(|_| ())
+            let Some(deadline) = stopped else { return Ok(()) };
+            settle(live, old, &journal.old_up, deadline, note).map_err(|_| error)?;
+            start(live, old, &from_journal(&journal.old_up, old.db().len()), deadline, note).map(|_| ())
         })
         .and_then(|()| Journal::remove(live.locked().sv()).map_err(RunError::from));
     UpdateError::Before(error)
