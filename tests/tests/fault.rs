@@ -292,6 +292,36 @@ fn init_is_done_by_the_next_one() {
     });
 }
 
+/// The same where an earlier tree has left its live directory, and nobody supervises that any more.
+#[test]
+fn init_in_the_place_of_a_dead_tree_is_done_by_the_next_one() {
+    let dead = || {
+        let mut stage = Stage::new();
+        stage.scratch.run(&Suite::skeg(), "s6-rc-init", &stage.init_words()).expect(0);
+        stage
+            .scratch
+            .run(&Suite::skeg(), "s6-rc-bundle", &["-l", &stage.scratch.text("live"), "add", "x", "fast"])
+            .expect(0);
+        assert!(stage.scanner.stop(rustix::process::Signal::TERM));
+        std::fs::remove_dir_all(&stage.scanner.dir).expect("the scan directory");
+        stage.scanner = Scanner::start(&stage.scratch, &Suite::skeg());
+        stage
+    };
+    let stage = dead();
+    let n = calls(&stage.scratch, "s6-rc-init", &stage.init_words());
+    let want = stage.scanned();
+    drop(stage);
+    each(n, &[Fault::Kill], |i, fault| {
+        let stage = dead();
+        strike(&stage.scratch, "s6-rc-init", &stage.init_words(), i, fault);
+        let again = stage.scratch.run(&Suite::skeg(), "s6-rc-init", &stage.init_words());
+        ensure(again.code == 0, || format!("the next one says {} {}", again.code, again.err))?;
+        ensure(stage.scanned() == want, || format!("the scan directory has {:?}", stage.scanned()))?;
+        ensure(entries(&stage.scratch.at("live:sv/names")) == want, || "it has other names".into())?;
+        stage.tidy()
+    });
+}
+
 /// One tree for many trials: each thread has its own, since a trial ends where the next one begins.
 fn with_tree(n: u32, faults: &[Fault], trial: impl Fn(&Stage, u32, Fault) -> Result<(), String> + Sync) {
     let spare = std::sync::Mutex::new(Vec::<Stage>::new());

@@ -74,7 +74,9 @@ pub fn init(
     };
     let mut made = Made::New;
     match (locked.journal()?, present) {
-        (None, None) => {}
+        // What one left that was killed while it took a dead live directory away, after the link.
+        (None, None) if !is_anyone_there(locked.sv()) => live::undo_init(&locked)?,
+        (None, None) => return Err(RunError::OTHER_IMAGE),
         (Some(Journal::Init(_)), None) => live::undo_init(&locked)?,
         (Some(Journal::Init(_)), Some(number)) => {
             let states = Generation::open(locked.place(), number)?.states(false)?;
@@ -179,7 +181,7 @@ fn is_anyone_there(sv: BorrowedFd<'_>) -> bool {
     found
 }
 
-/// Takes a live directory away: its entries first, then what they name.
+/// Takes a live directory away: its entries first, then the link, then what they name. Without the link the next init does the rest.
 fn clear(locked: &Locked, scandir: &ScanDir) -> Result<(), LiveError> {
     let mut ours = Vec::new();
     scandir.for_each(|entry, _| {
