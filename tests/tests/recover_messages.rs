@@ -187,6 +187,29 @@ fn what_can_not_be_finished_is_told_with_its_reason() {
     assert_eq!(world.recover(&[], 111), "recover: no live directory at LIVE: s6-rc-init makes one\n");
 }
 
+/// What another version of skeg has made is told as such; once nothing of it is supervised an init makes it anew.
+#[test]
+fn a_state_file_of_another_version_is_refused_and_replaced_when_nobody_supervises() {
+    let mut world = World::up();
+    let state = world.scratch.at("live/state");
+    let mut bytes = std::fs::read(&state).unwrap();
+    bytes[7] = 2;
+    std::fs::write(&state, bytes).unwrap();
+    let said = "LIVE/state can't be understood: another version of skeg wrote it, or it is damaged: the next boot makes a new one\n";
+    assert_eq!(world.recover(&[], 4), format!("recover: {said}"));
+    let init = |world: &World, code| {
+        let done = world.run("s6-rc-init", &["-c", &world.text("a.img"), &world.text("scan")]).expect(code);
+        done.err.replace(&world.text("live"), "LIVE")
+    };
+    assert_eq!(init(&world, 4), format!("s6-rc-init: {said}"));
+    assert!(world.scanner.service("web").status().is_some_and(|s| s.up()));
+    assert!(world.scanner.stop(Signal::TERM));
+    std::fs::remove_dir_all(&world.scanner.dir).unwrap();
+    world.scanner = Scanner::start(&world.scratch, &Suite::skeg());
+    assert_eq!(init(&world, 0), NOTHING);
+    world.run("s6-rc", &["-u", "change", "web"]).expect(0);
+}
+
 /// The links from names to directories follow the state file: one that somebody has taken away, turned or added hinders nothing,
 /// and is mended.
 #[test]

@@ -148,7 +148,11 @@ pub fn check_wishes(image: &Image<'_>, scandir: &ScanDir, warn: &mut dyn FnMut(L
 /// Whether a live directory that is there is this image's, and supervised. One that nobody supervises does not count.
 fn compare(image: &Image<'_>, locked: &Locked, number: u32, plan: &Plan<'_>) -> Result<bool, RunError> {
     let generation = Generation::open(locked.place(), number)?;
-    let states = generation.states(false)?;
+    let states = match generation.states(false) {
+        // Damaged, or another version's: nobody can go on with it.
+        Err(LiveError::BAD_STATE) if !is_anyone_there(locked.sv()) => return Ok(false),
+        states => states?,
+    };
     let same = states.header().hash == image.db().hash();
     let supervised = if same && states.longruns() > 0 {
         Names::of(&states).all().iter().any(|id| is_listening(locked.sv(), *id))

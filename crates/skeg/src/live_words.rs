@@ -39,7 +39,12 @@ fn tell(line: &mut Line, path: &[u8], error: LiveError) -> u8 {
             whose(line, holder);
             (SYSTEM, t!(""))
         }
-        Fault::BadState => (INVALID, t!("%/state is not a valid state file: the next boot makes a new one")),
+        Fault::BadState => (
+            INVALID,
+            t!(
+                "%/state can't be understood: another version of skeg wrote it, or it is damaged: the next boot makes a new one"
+            ),
+        ),
         Fault::OtherImage => (INVALID, t!("%/image is not the image that %/state belongs to: put that back")),
         Fault::BadJournal => (
             INVALID,
