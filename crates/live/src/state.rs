@@ -3,9 +3,9 @@
 //! service directory each longrun has.
 //!
 //! Layout, little-endian: magic (8 bytes), number of services (u32), generation (u32), SHA-256 or other 32-byte hash of the
-//! image, number of longruns (u32), 12 zero bytes; then one byte for each service in the image's order. The oneshot runner writes
-//! `starting` or `stopping` before it forks and the result after it, so a byte is true or says that it may not be.
-//! Behind them one bit for each service, the first in the lowest: an update or a restart wanted it up, and ended without. The
+//! image, number of longruns (u32), FNV-1a of their directories' names as they stand below (u32), 8 zero bytes; then one byte for
+//! each service in the image's order. The oneshot runner writes `starting` or `stopping` before it forks and the result after it, so
+//! a byte is true or says that it may not be. Behind them one bit for each service, the first in the lowest: an update or a restart wanted it up, and ended without. The
 //! room is there from the beginning, so that a full file system can't take the intent away. Last, eight bytes for each longrun, which
 //! an image has first: the two numbers of its directory's name (u32 each). They never change.
 
@@ -26,6 +26,8 @@ const GENERATION_AT: usize = 12;
 const HASH_AT: usize = 16;
 /// Where the number of longruns stands.
 const LONGRUNS_AT: usize = 48;
+/// Where the checksum of the directories' names stands.
+const CHECK_AT: usize = 52;
 /// Bytes of one directory's name.
 const ID: usize = 8;
 
@@ -184,11 +186,19 @@ impl States {
             return Err(LiveError::BAD_STATE);
         }
         let states = Self { file, header, bytes };
-        if (0..header.longruns as usize).all(|index| states.id(index).is_some()) {
+        // Two that have become one, or one that is not there: what is not named would be removed.
+        let is_whole = word(&states.bytes, CHECK_AT) == Some(states.check());
+        if is_whole && (0..header.longruns as usize).all(|index| states.id(index).is_some()) {
             Ok(states)
         } else {
             Err(LiveError::BAD_STATE)
         }
+    }
+
+    /// The checksum of the directories' names.
+    fn check(&self) -> u32 {
+        let names = self.bytes.get(self.header.ids_at()..).unwrap_or_default();
+        names.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
     }
 
     /// Writes a new state file into a generation under construction, every service down, and keeps it open.
@@ -203,8 +213,11 @@ impl States {
         }
         let flags = fs::OFlags::RDWR | fs::OFlags::CREATE | fs::OFlags::TRUNC;
         let file = fs::open(generation, c"state", flags, 0o644).during(Op::Create, What::State)?;
-        fs::write_all(&file, &bytes).during(Op::Write, What::State)?;
-        Ok(Self { file, header, bytes })
+        let mut states = Self { file, header, bytes };
+        let check = states.check();
+        put(&mut states.bytes, CHECK_AT, &check.to_le_bytes());
+        fs::write_all(&states.file, &states.bytes).during(Op::Write, What::State)?;
+        Ok(states)
     }
 
     /// What the file says of the image.
