@@ -210,6 +210,21 @@ fn a_state_file_of_another_version_is_refused_and_replaced_when_nobody_supervise
     world.run("s6-rc", &["-u", "change", "web"]).expect(0);
 }
 
+/// Who has lost the link still has the services: they are not taken away with their directories.
+#[test]
+fn an_init_refuses_where_a_supervised_tree_has_lost_its_link() {
+    let world = World::up();
+    let live = world.scratch.at("live");
+    let (generation, pid) =
+        (std::fs::read_link(&live).unwrap(), world.scanner.service("web").status().unwrap().pid);
+    std::fs::remove_file(&live).unwrap();
+    let done = world.run("s6-rc-init", &["-c", &world.text("a.img"), &world.text("scan")]).expect(102);
+    assert!(done.err.contains("and supervised"), "{}", done.err);
+    std::os::unix::fs::symlink(generation, &live).unwrap();
+    assert_eq!(world.recover(&[], 0), NOTHING);
+    assert!(world.scanner.service("web").status().is_some_and(|s| s.up() && s.pid == pid));
+}
+
 /// The links from names to directories follow the state file: one that somebody has taken away, turned or added hinders nothing,
 /// and is mended.
 #[test]
