@@ -222,6 +222,39 @@ fn with_reload_on_change_it_is_there_at_once_and_the_service_is_told() {
     }
 }
 
+/// The stamps in a status are those of the wall clock, which may have been set back or forward since.
+#[test]
+fn what_a_process_lives_by_stays_while_it_lives_whatever_the_wall_clock_says() {
+    let world = World::new(&CHAIN, &ALL, |scratch| {
+        for (tree, table) in [("a", "1\n"), ("b", "2\n")] {
+            scratch.file(format!("{tree}/web/run"), "#!/bin/sh\ntrap : HUP\nwhile :; do sleep 0.01; done\n");
+            scratch.file(format!("{tree}/web/data/table"), table);
+            scratch.file(format!("{tree}/web/reload-on-change"), "");
+        }
+    });
+    let set_clock = |ahead: i64| {
+        let path = world.scratch.at("scan/web/supervise/status");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let label = u64::from_be_bytes(bytes[..8].try_into().unwrap()).wrapping_add_signed(ahead);
+        bytes[..8].copy_from_slice(&label.to_be_bytes());
+        std::fs::write(path, bytes).unwrap();
+    };
+    let has = |version: &str| world.scratch.at("live/servicedirs/web").join(version).exists();
+    let pid = world.pid("web");
+    // Started when the clock was an hour ahead: its definition moves at once, and it lives on in the old one.
+    set_clock(3_600);
+    world.apply(&["b"], &ALL);
+    assert!(has("v1") && has("v2") && world.pid("web") == pid);
+    world.skeg("recover", &[]).expect(0);
+    assert!(has("v1"), "as long as it lives");
+    Service::at(world.scratch.at("scan/web")).control(b"k");
+    must("another process", || ![0, pid].contains(&world.pid("web")));
+    // Started when the clock was an hour behind: nobody lives in the old one any more.
+    set_clock(-3_600);
+    world.skeg("recover", &[]).expect(0);
+    assert!(!has("v1") && has("v2"));
+}
+
 #[test]
 fn a_oneshot_runs_again_when_its_up_has_changed_and_not_for_its_down() {
     let oneshot = |scratch: &Scratch, tree: &str, up: &str, down: &str| {

@@ -320,20 +320,53 @@ mod tests {
         remove_test_dir(&dir);
     }
 
-    /// Else a process that was started a moment before would be taken for one of the new definition, and its own one removed.
     #[test]
-    fn a_definition_that_moves_at_once_is_not_older_than_its_move() {
+    fn a_definition_that_moves_at_once_is_younger_than_every_process_that_is_there() {
         let (dir, live) = test_dir("moved");
         let locked = build(&live);
         let id = Id { generation: 1, index: 0 };
         let service = ServiceDir::open(locked.sv(), id).unwrap();
+        assert_eq!(service.moved_at_once(id), Ok(None), "the first one");
+        let mut status = [0; crate::tree::Status::SIZE];
+        status[31] = 1;
+        std::fs::create_dir(format!("{}/live:sv/1.0/supervise", dir.display())).unwrap();
+        std::fs::write(format!("{}/live:sv/1.0/supervise/status", dir.display()), status).unwrap();
         for version in 2..50 {
             service_dir::add_version(locked.sv(), id, version, files(b"new").into_iter(), b"").unwrap();
-            let before = sys::time::wall();
+            let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
             service.switch(version, true).unwrap();
-            assert!(service.current_since().unwrap() >= (before.seconds, before.nanos));
+            let moved = service.moved_at_once(id).unwrap().expect("a time");
+            let started = crate::tree::started(child.id()).expect("a time");
+            let now = sys::time::boot_ticks();
+            assert!(started < moved && moved <= now + 1, "{started}, {moved}, {now}");
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
+        assert!(crate::tree::started(u32::MAX).is_none());
+        // A command that was killed between move and note; then what waits for a start, and comes by it.
+        let current = format!("{}/live:sv/1.0/current", dir.display());
+        let late = std::time::UNIX_EPOCH + std::time::Duration::from_secs(i32::MAX as u64);
+        set_link_time(&current, late);
+        assert!(service.moved_at_once(id).unwrap().unwrap() > sys::time::boot_ticks() + 1_000_000);
+        service.stamp_move().unwrap();
+        assert!(service.moved_at_once(id).unwrap().unwrap() <= sys::time::boot_ticks() + 1);
+        // One that is down.
+        std::fs::remove_file(format!("{}/live:sv/1.0/supervise/status", dir.display())).unwrap();
+        set_link_time(&current, late);
+        service.stamp_move().unwrap();
+        assert_eq!(service.moved_at_once(id), Ok(None));
+        service_dir::add_version(locked.sv(), id, 50, files(b"new").into_iter(), b"").unwrap();
+        service.switch(50, false).unwrap();
+        std::fs::rename(format!("{}/live:sv/1.0/next", dir.display()), &current).unwrap();
+        assert_eq!(service.moved_at_once(id), Ok(None));
         remove_test_dir(&dir);
+    }
+
+    fn set_link_time(link: &str, at: std::time::SystemTime) {
+        let seconds = at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let path = std::ffi::CString::new(link).unwrap();
+        let at = sys::time::Wall { seconds: seconds as i64, nanos: 0 };
+        sys::fs::set_modified(sys::CWD, &path, at).unwrap();
     }
 
     #[test]

@@ -8,15 +8,20 @@ use crate::error::{During, LiveError, Op, What};
 use crate::links;
 use crate::place::decimal;
 use crate::remove;
+use crate::tree::Status;
 use core::ffi::CStr;
 use db::{File, FileKind};
-use sys::time::wall;
+use sys::time::{Wall, boot_ticks};
 use sys::{BorrowedFd, CBuf, Errno, OwnedFd, Path, fs};
 
 /// What a generated file begins with; the token stands for the path of the skeg binary.
 pub const SHEBANG_TOKEN: &[u8] = b"#!@SKEG@";
 /// The longest path of the binary: the kernel reads 255 bytes of a `#!` line, and the applet's name follows.
 pub const SHEBANG_MOST: usize = 200;
+
+/// The time of a `current` that has been moved at once, until it is known when that was over: in 2038, in the ticks that
+/// [`ServiceDir::moved_at_once`] gives. The stamps of these links are no wall clock's, since that may be set back.
+const UNKNOWN: u64 = i32::MAX as u64 * 100;
 
 /// The name of a service directory: the generation that made it and the service's index there. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -276,13 +281,35 @@ impl ServiceDir {
         if at_once {
             let (dir, aside) = (self.dir(), c"current.new");
             links::make(dir, &version, aside, What::ServiceDir)?;
-            // The kernel's own stamp may lie before the start of a process that is older.
-            fs::set_modified(dir, aside, wall()).during(Op::Write, What::ServiceDir)?;
+            self.stamp(aside, UNKNOWN)?;
             fs::rename(dir, aside, dir, c"current").during(Op::Rename, What::ServiceDir)?;
+            self.stamp_move()?;
             // What waited for the next start is overtaken.
             return links::remove(self.dir(), c"next", What::ServiceDir);
         }
-        links::replace(self.dir(), &version, c"next", c"next.new", What::ServiceDir)
+        links::make(self.dir(), &version, c"next.new", What::ServiceDir)?;
+        self.stamp(c"next.new", 0)?;
+        fs::rename(&self.dir, c"next.new", &self.dir, c"next").during(Op::Rename, What::ServiceDir)
+    }
+
+    fn stamp(&self, link: &CStr, ticks: u64) -> Result<(), LiveError> {
+        let at = Wall { seconds: (ticks / 100) as i64, nanos: (ticks % 100) as u32 * 10_000_000 };
+        fs::set_modified(&self.dir, link, at).during(Op::Write, What::ServiceDir)
+    }
+
+    fn current_stamp(&self) -> Result<u64, LiveError> {
+        let link = fs::lstat(&self.dir, c"current").during(Op::Read, What::ServiceDir)?;
+        Ok((link.st_mtime as u64).wrapping_mul(100).wrapping_add(link.st_mtime_nsec as u64 / 10_000_000))
+    }
+
+    /// Notes that `current` has been moved at once, unless that is noted already: only now it is certain that a process which
+    /// is started later is one of this version. Of a service that is down, and to be, no process can be older.
+    pub fn stamp_move(&self) -> Result<(), LiveError> {
+        if self.current_stamp()? != UNKNOWN {
+            return Ok(());
+        }
+        let may_live = Status::read(&self.dir).is_ok_and(|status| status.pid != 0 || status.wanted_up);
+        self.stamp(c"current", if may_live { boot_ticks() + 1 } else { 0 })
     }
 
     /// Puts a version's template in force, and makes what else instances need. Instances that are there stay as they are.
@@ -318,11 +345,11 @@ impl ServiceDir {
         })
     }
 
-    /// When the link to the version in use was made: seconds and nanoseconds since 1970. A process that is older was
-    /// started from another version.
-    pub fn current_since(&self) -> Result<(i64, u32), LiveError> {
-        let link = fs::lstat(&self.dir, c"current").during(Op::Read, What::ServiceDir)?;
-        Ok((link.st_mtime as i64, link.st_mtime_nsec as u32))
+    /// When `current` was moved at once, in ticks since the machine was started: a process that is older may live by another version.
+    /// None where no process can: this is the directory's first version, or the move came right before a start.
+    pub fn moved_at_once(&self, id: Id) -> Result<Option<u64>, LiveError> {
+        let ticks = self.current_stamp()?;
+        Ok(if ticks == 0 || self.current()? == Some(id.generation) { None } else { Some(ticks) })
     }
 
     /// The directory.

@@ -6,7 +6,7 @@
 use core::ffi::CStr;
 use sys::fs::{self, OFlags};
 use sys::time::Tai64n;
-use sys::{AsFd, Errno, Result};
+use sys::{AsFd, CBuf, Errno, Result};
 
 /// What a supervisor says of its service in `supervise/status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,22 @@ pub fn is_held(base: impl AsFd, lock: &CStr) -> Result<bool> {
         Err(Errno::NOENT) => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// When a process was started, in [`boot_ticks`](sys::time::boot_ticks); none where that can't be seen. Source: proc(5), field 22 of
+/// `stat`, the 20th behind the name in parentheses, in which anything may stand.
+pub fn started(pid: u32) -> Option<u64> {
+    let mut path = CBuf::<40>::new();
+    let _ = path.push(b"/proc/").and_then(|p| p.push_number(u64::from(pid)));
+    let _ = path.push(b"/stat");
+    let mut stat = [0; 512];
+    let have = fs::read_full(fs::open_read(sys::CWD, &path).ok()?, &mut stat).ok()?;
+    let stat = stat.get(..have)?;
+    let name_end = stat.iter().rposition(|b| *b == b')')?;
+    let digits = stat.get(name_end..)?.split(|b| *b == b' ').nth(20)?;
+    digits.iter().try_fold(0u64, |n, digit| {
+        digit.is_ascii_digit().then(|| n.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
+    })
 }
 
 /// What became of a command.

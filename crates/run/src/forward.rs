@@ -194,7 +194,12 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
             continue;
         }
         let directory = ServiceDir::open(live.locked().sv(), *id)?;
-        if !directory.has_version(number)? || directory.current()? == Some(number) {
+        if !directory.has_version(number)? {
+            continue;
+        }
+        if directory.current()? == Some(number) {
+            // Moved by a command that was killed right behind it, perhaps.
+            directory.stamp_move()?;
             continue;
         }
         let up = live.states().get(service.index()).is_up();
@@ -217,7 +222,7 @@ pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<
             continue;
         }
         let directory = ServiceDir::open(live.locked().sv(), *id)?;
-        if !is_older(&directory)? {
+        if !is_older(&directory, *id)? {
             directory.tidy(&|_| false)?;
         }
     }
@@ -225,11 +230,11 @@ pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<
 }
 
 /// Whether the service's process was started before the definition in use was put in place: then it lives on in another
-/// version, which has to stay.
-fn is_older(directory: &ServiceDir) -> Result<bool, LiveError> {
+/// version, which has to stay. Nothing of it hangs on the wall clock; where it can't be told, it may be so.
+fn is_older(directory: &ServiceDir, id: Id) -> Result<bool, LiveError> {
+    let Some(moved) = directory.moved_at_once(id)? else { return Ok(false) };
     let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(false) };
-    let started = status.stamp.wall();
-    Ok(status.pid != 0 && (started.seconds, started.nanos) < directory.current_since()?)
+    Ok(status.pid != 0 && tree::started(status.pid).is_none_or(|started| started < moved))
 }
 
 /// Makes the scan directory's entries those of the new generation: what is new is supervised. Whether any were taken away.

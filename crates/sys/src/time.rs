@@ -46,6 +46,13 @@ pub fn monotonic() -> Millis {
     Millis(monotonic_nanos() / 1_000_000)
 }
 
+/// Hundredths of a second since the machine was started, its sleep included, whatever happens to the wall clock: in these the kernel
+/// tells when a process was started (`USER_HZ` is 100 on each CPU that we build for; proc(5), `starttime`).
+pub fn boot_ticks() -> u64 {
+    let [seconds, nanos] = clock(ClockId::Boottime);
+    (seconds as u64).wrapping_mul(100).wrapping_add(nanos as u64 / 10_000_000)
+}
+
 /// Now, on the wall clock.
 pub fn wall() -> Wall {
     let [seconds, nanos] = clock(ClockId::Realtime);
