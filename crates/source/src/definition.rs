@@ -280,6 +280,8 @@ impl One<'_, '_> {
         if d.kind == Type::Bundle {
             return;
         }
+        // Most have one or two.
+        d.files = Vec::with_capacity(2);
         d.dependencies = self.list_or_directory(Known::DependenciesD, Known::Dependencies);
         d.wants = self.name_directory(Known::WantsD).unwrap_or_default();
         d.after = self.name_directory(Known::AfterD).unwrap_or_default();

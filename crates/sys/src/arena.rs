@@ -4,7 +4,7 @@
 //! So the destructors of vectors and boxes are no code at all. Whatever waits in a loop without an end reuses what it has.
 //! The resident processes never allocate, so in them this is never called. A reallocation of the last block
 //! grows it in place, which is what a growing vector needs. Each chunk but the first is a fresh anonymous mapping of
-//! at least [`CHUNK`] bytes. Single-threaded by construction: the program never makes a thread.
+//! [`CHUNK`] bytes, and a larger block has one of its own. Single-threaded by construction: the program never makes a thread.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -72,7 +72,8 @@ impl Arena {
 }
 
 // SAFETY: `take` gives disjoint, aligned ranges of `first`, which nothing else refers to, and of live anonymous mappings,
-// which are never unmapped.
+// which are never unmapped; a large block is such a mapping. None of these ends where `next` stands: that is never the
+// beginning of a chunk, from which something has been taken as soon as it is there. So only the last block grows in place.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if let Some(start) = self.take(layout.size(), layout.align()) {
@@ -91,6 +92,10 @@ unsafe impl GlobalAlloc for Arena {
         }) else {
             return core::ptr::null_mut();
         };
+        if bytes > CHUNK && layout.align() <= 4096 {
+            // A mapping of its own, which begins with a page: what is left of the chunk goes on being used.
+            return chunk.cast();
+        }
         let start = chunk.expose_provenance();
         self.next.set(start);
         self.end.set(start + bytes);
