@@ -12,9 +12,16 @@ use crate::{Errno, OwnedFd, Result};
 /// The word is -4095 at least, and below 0.
 #[inline(always)]
 unsafe fn errno(word: i32) -> Errno {
+    // rustix keeps an error number as the kernel gives it, in 16 bits, and its own constructor checks it again each time.
+    const { assert!(as_is(-4095).raw_os_error() == 4095 && as_is(-1).raw_os_error() == 1) };
+    const fn as_is(word: i16) -> Errno {
+        // SAFETY: of the same size, as the compiler checks, and from -4095 to -1, which is all that comes here, the same
+        // bits, as is checked above.
+        unsafe { core::mem::transmute::<i16, Errno>(word) }
+    }
     // SAFETY: the caller's duty.
     unsafe { core::hint::assert_unchecked((-4095..0).contains(&word)) };
-    Errno::from_raw_os_error(-word)
+    as_is(word as i16)
 }
 
 /// A count, or an error number below 0.
