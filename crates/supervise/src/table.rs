@@ -301,6 +301,7 @@ impl Table {
     }
 
     /// The slots that have been used so far.
+    #[inline(never)]
     pub fn indices(&self) -> core::ops::Range<u16> {
         0..self.header().map_or(0, |h| h.used.load(SeqCst).min(u32::from(self.capacity)) as u16)
     }
