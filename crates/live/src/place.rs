@@ -43,7 +43,7 @@ impl Place {
         let parent = fs::open(sys::CWD, &dir, fs::OFlags::PATH | fs::OFlags::DIRECTORY, 0)
             .during(Op::Open, What::Parent)?;
         let path = Path::from_pieces(&[bytes]).during(Op::Open, What::Link)?;
-        Ok(Self { parent, name: Box::from(&*name), path: Box::from(&*path) })
+        Ok(Self { parent, name: Box::from(&*name), path: path.into_boxed() })
     }
 
     /// The directory that holds `LIVE` and its siblings.
@@ -102,13 +102,14 @@ impl Place {
         use sys::AsRawFd;
         let mut link = CBuf::<40>::new();
         let _ = link.push(b"/proc/self/fd/").and_then(|l| l.push_number(self.parent.as_raw_fd() as u64));
-        let mut path = match fs::link_target(sys::CWD, &link) {
+        let parent = match fs::link_target(sys::CWD, &link) {
             Ok(path) => path,
             Err(_) => self.parent_by_getcwd()?,
         };
-        let slash: &[u8] = if path.as_bytes() == b"/" { b"" } else { b"/" };
-        path.push_all(&[slash, self.name.to_bytes(), b":sv/"]).during(Op::Read, What::Parent)?;
-        if path.len() + TAIL > PATH_ROOM {
+        let slash: &[u8] = if parent.as_bytes() == b"/" { b"" } else { b"/" };
+        let path = Path::from_pieces(&[parent.as_bytes(), slash, self.name.to_bytes(), b":sv/"])
+            .during(Op::Read, What::Parent)?;
+        if path.count_bytes() + TAIL > PATH_ROOM {
             return Err(LiveError::too_long(What::Link));
         }
         Ok(path)

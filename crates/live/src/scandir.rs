@@ -10,7 +10,7 @@ use crate::place::Name;
 use crate::service_dir::{Id, Supervisor};
 use alloc::boxed::Box;
 use core::ffi::CStr;
-use sys::{BorrowedFd, Errno, OwnedFd, PATH_ROOM, Path, fs};
+use sys::{BorrowedFd, Errno, OwnedFd, PATH_ROOM, PathBuffer, fs};
 
 /// A scan directory, seen from one live directory.
 pub struct ScanDir {
@@ -65,7 +65,7 @@ impl ScanDir {
     /// An entry of that name that is not ours is left alone: `Taken`, with this index of the service.
     pub fn add(&self, service: &[u8], id: Id, index: u16) -> Result<(), LiveError> {
         let entry = self.entry(service)?;
-        let target = Path::from_pieces(&[self.target.to_bytes(), id.name().as_bytes()])
+        let target = PathBuffer::from_pieces(&[self.target.to_bytes(), id.name().as_bytes()])
             .during(Op::Create, What::ScanEntry)?;
         match fs::symlink(&target, &self.dir, &entry) {
             Ok(()) => return Ok(()),

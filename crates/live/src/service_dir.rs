@@ -12,7 +12,7 @@ use crate::tree::Status;
 use core::ffi::CStr;
 use db::{File, FileKind};
 use sys::time::{Wall, boot_ticks};
-use sys::{BorrowedFd, CBuf, Errno, OwnedFd, Path, fs};
+use sys::{BorrowedFd, CBuf, Errno, OwnedFd, PathBuffer, fs};
 
 /// What a generated file begins with; the token stands for the path of the skeg binary.
 pub const SHEBANG_TOKEN: &[u8] = b"#!@SKEG@";
@@ -51,8 +51,8 @@ impl Id {
     }
 
     /// A path below `LIVE:sv`: `ID/` and these pieces.
-    pub fn path(self, pieces: &[&[u8]]) -> Result<Path, LiveError> {
-        let mut path = Path::new();
+    pub fn path(self, pieces: &[&[u8]]) -> Result<PathBuffer, LiveError> {
+        let mut path = PathBuffer::new();
         path.push_all(&[self.name().as_bytes(), b"/"])
             .and_then(|path| path.push_all(pieces))
             .during(Op::Open, What::ServiceDir)?;
@@ -148,8 +148,8 @@ pub fn create<'a>(
 }
 
 /// Where the link of this name points to: into the definition in use.
-fn target_of(name: &CStr) -> Result<Path, LiveError> {
-    Path::from_pieces(&[b"current/", name.to_bytes()]).during(Op::Create, What::ServiceDir)
+fn target_of(name: &CStr) -> Result<PathBuffer, LiveError> {
+    PathBuffer::from_pieces(&[b"current/", name.to_bytes()]).during(Op::Create, What::ServiceDir)
 }
 
 /// Writes the definition of this generation into an existing service directory, as `vN`. Nothing uses it yet.
@@ -315,7 +315,7 @@ impl ServiceDir {
     /// Puts a version's template in force, and makes what else instances need. Instances that are there stay as they are.
     fn take_template(&self, version: &CStr) -> Result<(), LiveError> {
         let during = |result: sys::Result<()>| result.during(Op::Rename, What::ServiceDir);
-        let from = Path::from_pieces(&[version.to_bytes(), b"/", TEMPLATE.to_bytes()])
+        let from = PathBuffer::from_pieces(&[version.to_bytes(), b"/", TEMPLATE.to_bytes()])
             .during(Op::Rename, What::ServiceDir)?;
         if !is_there(fs::access(&self.dir, &from, 0))? {
             return Ok(());
@@ -409,7 +409,7 @@ impl ServiceDir {
 
     /// Whether this version makes instances.
     fn has_instances(&self, version: &CStr) -> Result<bool, LiveError> {
-        let path = Path::from_pieces(&[version.to_bytes(), b"/", INSTANCES[0].to_bytes()])
+        let path = PathBuffer::from_pieces(&[version.to_bytes(), b"/", INSTANCES[0].to_bytes()])
             .during(Op::Read, What::ServiceDir)?;
         is_there(fs::access(&self.dir, &path, 0))
     }
@@ -420,7 +420,8 @@ impl ServiceDir {
         let ours = fs::readlink(&self.dir, name, &mut buf)
             .is_ok_and(|t| t == target_of(name).unwrap_or_default().as_bytes());
         let exists = |dir: &[u8]| {
-            let path = Path::from_pieces(&[dir, b"/", name.to_bytes()]).during(Op::Read, What::ServiceDir)?;
+            let path =
+                PathBuffer::from_pieces(&[dir, b"/", name.to_bytes()]).during(Op::Read, What::ServiceDir)?;
             is_there(fs::lstat(&self.dir, &path).map(|_| ()))
         };
         if !ours || exists(b"current")? || exists(b"next")? {

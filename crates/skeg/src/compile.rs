@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use source::{Fault, What};
 use sys::fs::{Lock, OFlags, RenameFlags};
-use sys::{CBuf, Errno, OwnedFd};
+use sys::{Errno, OwnedFd, Path};
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[Applet {
@@ -123,12 +123,15 @@ fn report(call: &Call, verbosity: u32, faults: &[Fault]) {
     }
 }
 
+/// Bytes of a file's name at most. Source: `NAME_MAX` of limits.h.
+const NAME_MOST: usize = 255;
+
 /// Where an image goes.
 pub struct Place<'a> {
     dir: OwnedFd,
-    name: CBuf<256>,
+    name: Path,
     /// The name it has until it is whole: `.NAME.new`.
-    aside: CBuf<256>,
+    aside: Path,
     path: &'a CStr,
 }
 
@@ -145,15 +148,20 @@ impl<'a> Place<'a> {
         if name.is_empty() {
             return Err(call.misused(t!("'%' is no name for a file"), path.to_bytes()));
         }
-        let parent = sys::Path::from_pieces(&[if parent.is_empty() { b"." } else { parent }]);
+        let parent = Path::from_pieces(&[if parent.is_empty() { b"." } else { parent }]);
         let parent = parent.map_err(|_| too_long())?;
         let dir = sys::fs::open_dir(sys::CWD, &parent)
             .map_err(|e| call.failed(t!("open the directory %"), parent.as_bytes(), e))?;
-        let name = CBuf::from_pieces(&[name]).map_err(|_| too_long())?;
         // A name that leaves no room for dot and ending shares one with its like.
-        let aside = CBuf::from_pieces(&[b".", name.as_bytes(), b".new"])
-            .or_else(|_| CBuf::from_pieces(&[b".skeg.new"]))
-            .map_err(|_| too_long())?;
+        let aside: &[&[u8]] = if name.len() > NAME_MOST {
+            return Err(too_long());
+        } else if name.len() > NAME_MOST - b"..new".len() {
+            &[b".skeg.new"]
+        } else {
+            &[b".", name, b".new"]
+        };
+        let name = Path::from_pieces(&[name]).map_err(|_| too_long())?;
+        let aside = Path::from_pieces(aside).map_err(|_| too_long())?;
         Ok(Self { dir, name, aside, path })
     }
 

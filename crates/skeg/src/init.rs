@@ -24,7 +24,7 @@ use sys::process::Machine;
 use sys::spawn::{Spawn, Word, Words};
 use sys::start::Strings;
 use sys::time::Millis;
-use sys::{CBuf, CWD, Errno};
+use sys::{CBox, CWD, Errno, Path};
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[
@@ -132,7 +132,7 @@ fn stage1(options: &Options<'_>) {
         give_up(options, "the root can't be entered");
     }
     let _ = sys::start::take_console(c"/dev/console");
-    let wanted = options.init.and_then(|path| CBuf::<256>::from_pieces(&[path]).ok());
+    let wanted = options.init.and_then(|path| Path::from_pieces(&[path]).ok());
     let own = [c"/sbin/init", c"/sbin/skeg", c"/usr/bin/skeg", c"/bin/init"];
     for path in wanted.as_deref().into_iter().chain(own) {
         let errno = become_program(path, &[Word::new(path), Word::END], handover);
@@ -179,11 +179,11 @@ fn handover() -> u64 {
 /// The environment of everything that the boot starts, in the caller's memory.
 fn environment<T>(handover: u64, then: impl FnOnce(&[Word<'_>]) -> T) -> T {
     let digits = text::Digits::decimal(handover);
-    let handover = CBuf::<48>::from_pieces(&[HANDOVER, b"=", digits.as_bytes()]).unwrap_or_default();
+    let handover = CBox::from_pieces(&[HANDOVER, b"=", digits.as_bytes()]).unwrap_or_default();
     let path = c"PATH=/usr/sbin:/usr/bin:/sbin:/bin";
     // What a test armed goes on to the applets of the boot.
     #[cfg(feature = "fault")]
-    let fault = CBuf::<80>::from_pieces(&[
+    let fault = CBox::from_pieces(&[
         b"SKEG_FAULT=",
         sys::start::env(b"SKEG_FAULT").map_or(b"".as_slice(), CStr::to_bytes),
     ])
@@ -230,11 +230,9 @@ fn run(path: &CStr, arguments: &[&CStr], handover: u64) -> sys::Result<u32> {
 }
 
 /// The path of this program. One that was deleted with the initramfs is copied to /run first.
-fn own_program() -> sys::Result<CBuf<256>> {
+fn own_program() -> sys::Result<Path> {
     let _ = make_directory(NOTES, 0o755);
-    let mut buf = [0; 256];
-    let path = sys::fs::readlink(CWD, c"/proc/self/exe", &mut buf)?;
-    let found = CBuf::<256>::from_pieces(&[path]).map_err(|_| Errno::NAMETOOLONG)?;
+    let found = sys::fs::link_target(CWD, c"/proc/self/exe")?;
     if sys::fs::access(CWD, &found, 1).is_ok() {
         return Ok(found);
     }
@@ -242,7 +240,7 @@ fn own_program() -> sys::Result<CBuf<256>> {
     let from = sys::fs::open_read(CWD, c"/proc/self/exe")?;
     let to = sys::fs::open(CWD, copy, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o755)?;
     while sys::fs::sendfile(&to, &from, 1 << 20)? != 0 {}
-    CBuf::from_pieces(&[copy.to_bytes()]).map_err(|_| Errno::NAMETOOLONG)
+    Path::from_pieces(&[copy.to_bytes()]).map_err(|_| Errno::NAMETOOLONG)
 }
 
 fn make_directory(path: &CStr, mode: u32) -> sys::Result<()> {
@@ -274,12 +272,11 @@ const PROGRAMS: [(&CStr, &[u8]); 8] = [
 /// Makes the scan directory with the programs that the scanner runs.
 fn lay_out(program: &CStr) -> sys::Result<()> {
     make_directory(SCAN, 0o755)?;
-    let control =
-        CBuf::<64>::from_pieces(&[SCAN.to_bytes(), b"/.s6-svscan"]).map_err(|_| Errno::NAMETOOLONG)?;
+    let control = Path::from_pieces(&[SCAN.to_bytes(), b"/.s6-svscan"]).map_err(|_| Errno::NAMETOOLONG)?;
     make_directory(&control, 0o700)?;
     let control = sys::fs::open_dir(CWD, &control)?;
     for (name, applet) in PROGRAMS {
-        let text = CBuf::<300>::from_pieces(&[b"#!", program.to_bytes(), b" ", applet, b"\n"])
+        let text = CBox::from_pieces(&[b"#!", program.to_bytes(), b" ", applet, b"\n"])
             .map_err(|_| Errno::NAMETOOLONG)?;
         let file = sys::fs::open(&control, name, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o755)?;
         sys::fs::write_all(&file, text.as_bytes())?;

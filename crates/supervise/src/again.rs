@@ -18,7 +18,7 @@ use sys::process::{Rlimit, Who};
 use sys::signal::{Set, number};
 use sys::spawn::{Spawn, Word, Words};
 use sys::time::Millis;
-use sys::{AsFd, AsRawFd, BorrowedFd, CBuf, CWD, Errno, OwnedFd, Path, Result};
+use sys::{AsFd, AsRawFd, BorrowedFd, CBuf, CWD, Errno, OwnedFd, PathBuffer, Result};
 
 /// What must be the same in a program that takes over: the table's version and the size of a slot.
 pub const LAYOUT: u32 = VERSION << 16 | size_of::<Slot>() as u32;
@@ -49,7 +49,7 @@ impl Scanner {
         let program = fs::readlink(CWD, c"/proc/self/exe", &mut buf).and_then(|path| {
             // What the kernel adds when another file has taken the program's place.
             let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-            Path::from_pieces(&[path]).map_err(|_| Errno::NAMETOOLONG)
+            PathBuffer::from_pieces(&[path]).map_err(|_| Errno::NAMETOOLONG)
         });
         let program = match program {
             Ok(program) => program,

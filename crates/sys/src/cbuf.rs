@@ -21,13 +21,14 @@ struct Content<T: ?Sized> {
     bytes: T,
 }
 
-/// Bytes of a [`Path`] with the final zero: a directory of a live directory (some 30 bytes) and the longest path that an image
+/// Bytes of a path with the final zero: a directory of a live directory (some 30 bytes) and the longest path that an image
 /// may have in it (1,023) fit. The kernel takes 4,096; a buffer of a page costs each function that has one a probe of the
 /// stack, and nobody's paths are so long.
 pub const PATH_ROOM: usize = 1152;
 
-/// A buffer for a whole path.
-pub type Path = CBuf<PATH_ROOM>;
+/// A buffer for a whole path: for resident processes, and where there is a path for each service, since what
+/// [`Path`](crate::Path) takes is never given back.
+pub type PathBuffer = CBuf<PATH_ROOM>;
 
 impl<const N: usize> CBuf<N> {
     /// The empty string.

@@ -5,14 +5,18 @@
 //! calls of a process and makes call *n* fail, or kills the process right before it. That is why the other
 //! crates use these functions and never rustix itself.
 //!
-//! Paths are [`CStr`](core::ffi::CStr) relative to a directory descriptor; [`CBuf`] builds them in place.
+//! Paths are [`CStr`](core::ffi::CStr) relative to a directory descriptor; [`CBuf`] builds them in place, and is what the
+//! resident processes take, [`CBox`] on the heap.
 //! Errors are the bare [`Errno`]; callers add what they were doing.
 #![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
 
 #[macro_use]
 pub mod fault;
 #[cfg(feature = "start")]
 mod arena;
+mod cbox;
 mod cbuf;
 pub mod credentials;
 pub mod event;
@@ -35,7 +39,8 @@ mod word;
 
 #[cfg(feature = "start")]
 pub use arena::Once;
-pub use cbuf::{CBuf, PATH_ROOM, Path, TooLong};
+pub use cbox::{CBox, Path};
+pub use cbuf::{CBuf, PATH_ROOM, PathBuffer, TooLong};
 pub use owned::OwnedFd;
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 pub use rustix::io::Errno;

@@ -18,7 +18,7 @@ use sys::process::{self, Who};
 use sys::signal::{self, Set, number};
 use sys::spawn::{self, Spawn, Word, Words};
 use sys::time::{Millis, monotonic};
-use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, Path, Result};
+use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd, PathBuffer, Result};
 
 /// Connections at once: one command changes things at a time, and some that died may have scripts running.
 pub const MAX_CLIENTS: usize = 8;
@@ -407,14 +407,15 @@ fn start(fds: &Fds, name: &[u8], words: &[u8]) -> Result<u32> {
     }
     let program = arguments.first().and_then(|w| w.get()).ok_or(Errno::INVAL)?;
     arguments.push(Word::END).map_err(|_| Errno::TOOBIG)?;
-    let rc_name = CBuf::<300>::from_pieces(&[b"RC_NAME=", name]).map_err(|_| Errno::NAMETOOLONG)?;
+    let mut rc_name = CBuf::<300>::new();
+    rc_name.push_all(&[b"RC_NAME=", name]).map_err(|_| Errno::NAMETOOLONG)?;
     let mut environment = heapless::Vec::<Word<'_>, MAX_VARIABLES>::new();
     environment.push(Word::new(&rc_name)).map_err(|_| Errno::TOOBIG)?;
     for variable in sys::start::environment().filter(|v| !v.to_bytes().starts_with(b"RC_NAME=")) {
         environment.push(Word::new(variable)).map_err(|_| Errno::TOOBIG)?;
     }
     environment.push(Word::END).map_err(|_| Errno::TOOBIG)?;
-    let mut found = Path::new();
+    let mut found = PathBuffer::new();
     let [Some(input), Some(output), Some(error)] = [fds.first(), fds.get(1), fds.get(2)] else {
         return Err(Errno::BADF);
     };

@@ -2,7 +2,7 @@
 //! Finds a program as execvp(3) does. Used by the oneshot runner and the programs that exec into a script.
 
 use core::ffi::CStr;
-use sys::{Errno, Path, Result, fs};
+use sys::{Errno, PathBuffer, Result, fs};
 
 /// Where to look when the environment has no PATH.
 const DEFAULT_PATH: &CStr = c"/usr/bin:/bin";
@@ -10,7 +10,7 @@ const DEFAULT_PATH: &CStr = c"/usr/bin:/bin";
 const EXECUTE: u32 = 1;
 
 /// The path of this program: itself if it has a slash, else the first in PATH that may be executed.
-pub fn find_program<'a>(name: &'a CStr, room: &'a mut Path) -> Result<&'a CStr> {
+pub fn find_program<'a>(name: &'a CStr, room: &'a mut PathBuffer) -> Result<&'a CStr> {
     if name.is_empty() {
         return Err(Errno::NOENT);
     }

@@ -18,7 +18,7 @@ use db::{Corrupt, Db};
 use sys::fs::{MountFlags, OFlags};
 use sys::mm::MappedFile;
 use sys::time::{Millis, monotonic};
-use sys::{CBuf, CWD, Errno};
+use sys::{CBox, CWD, Errno, Path};
 
 /// How long the scanner may take to listen.
 const SCANNER: Millis = Millis(20_000);
@@ -30,7 +30,7 @@ const INIT_LIMIT: Millis = Millis(60_000);
 const MAX_IMAGE: u64 = 256 << 20;
 
 /// A path of an image.
-type Candidate = CBuf<256>;
+type Candidate = Path;
 
 /// The applet.
 pub fn main(_: &Call) -> Result<u8, u8> {
@@ -107,7 +107,7 @@ fn hook(options: &Options<'_>) {
 
 /// Waits until the scanner reads its control FIFO.
 fn wait_for_scanner() -> sys::Result<()> {
-    let path = CBuf::<64>::from_pieces(&[SCAN.to_bytes(), b"/.s6-svscan/control"]).unwrap_or_default();
+    let path = Path::from_pieces(&[SCAN.to_bytes(), b"/.s6-svscan/control"]).unwrap_or_default();
     let end = monotonic().0.saturating_add(SCANNER.0);
     loop {
         match sys::fs::open(CWD, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0) {
@@ -195,8 +195,7 @@ fn initialise(image: &Candidate, program: &CStr, options: &Options<'_>) -> bool 
         );
         return false;
     }
-    let millis =
-        CBuf::<24>::from_pieces(&[text::Digits::decimal(INIT_LIMIT.0).as_bytes()]).unwrap_or_default();
+    let millis = CBox::from_pieces(&[text::Digits::decimal(INIT_LIMIT.0).as_bytes()]).unwrap_or_default();
     let words = [c"s6-rc-init", c"-t", millis.as_c(), c"-c", image.as_c(), c"-l", LIVE, SCAN];
     let ended = run(program, &words, handover()).map(|pid| wait_for(pid, Millis(INIT_LIMIT.0 + 5_000)));
     match ended {
@@ -253,7 +252,7 @@ fn check(bytes: &[u8], bundle: &[u8]) -> Result<(), &'static [u8]> {
 
 /// Brings the bundle up; the exit code.
 fn bring_up(image: &Candidate, program: &CStr, options: &Options<'_>, limit: Millis) -> u8 {
-    let bundle = CBuf::<256>::from_pieces(&[options.bundle]).unwrap_or_default();
+    let bundle = CBox::from_pieces(&[options.bundle]).unwrap_or_default();
     let start = monotonic();
     let words = [c"s6-rc", c"-b", c"-l", LIVE, c"-u", c"--times", c"change", bundle.as_c()];
     let code = match run(program, &words, handover()) {

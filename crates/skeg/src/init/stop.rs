@@ -16,7 +16,7 @@ use sys::fs::OFlags;
 use sys::process::{Machine, Who};
 use sys::signal::number;
 use sys::time::{Millis, monotonic};
-use sys::{CBuf, CWD, Errno};
+use sys::{CBox, CWD, Errno, Path};
 
 pub const OPTIONS: &str = "f/force";
 
@@ -113,7 +113,7 @@ fn interrupt_start() {
 
 /// Writes a command into a control FIFO.
 fn control(path: &[&[u8]], command: &[u8]) -> sys::Result<()> {
-    let path = CBuf::<64>::from_pieces(path).map_err(|_| Errno::NAMETOOLONG)?;
+    let path = Path::from_pieces(path).map_err(|_| Errno::NAMETOOLONG)?;
     let fifo = sys::fs::open(CWD, &path, OFlags::WRONLY | OFlags::NONBLOCK, 0)?;
     sys::fs::write_all(fifo, command)
 }
@@ -125,7 +125,7 @@ fn stop_services() {
     }
     let mut line = [0; cmdline::MAX];
     let limit = Millis(u64::from(read_options(&mut line).stop_seconds) * 1000);
-    let millis = CBuf::<24>::from_pieces(&[text::Digits::decimal(limit.0).as_bytes()]).unwrap_or_default();
+    let millis = CBox::from_pieces(&[text::Digits::decimal(limit.0).as_bytes()]).unwrap_or_default();
     let Ok(program) = own_program() else { return };
     let words = [c"s6-rc", c"-b", c"-t", millis.as_c(), c"-l", LIVE, c"-D", c"--times", c"-a", c"change"];
     match super::run(&program, &words, super::handover()) {

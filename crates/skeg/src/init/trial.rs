@@ -7,7 +7,7 @@
 use super::say::say;
 use core::ffi::CStr;
 use live::{Judge, LiveError, Store};
-use sys::CBuf;
+use sys::CBox;
 use sys::time::Millis;
 
 /// What a boot adds to the mark.
@@ -74,7 +74,7 @@ impl Trial {
             return if place.go_back(Ok(store)) { Self::Over } else { Self::None };
         }
         let seconds = text::parse_u64(mark).unwrap_or(0);
-        let noted = CBuf::<40>::from_pieces(&[mark, TRIED]).unwrap_or_default();
+        let noted = CBox::from_pieces(&[mark, TRIED]).unwrap_or_default();
         if store.mark(noted.as_bytes()).is_err() {
             // A trial that can't be noted might never end.
             say("the trial of the installed image can't be noted: going on without it", b"");

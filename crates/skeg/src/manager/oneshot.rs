@@ -12,7 +12,7 @@ use run::oneshot::find_program;
 use run::oneshot::runner::{Runner, RunnerError};
 use sys::spawn::{Word, Words};
 use sys::time::Millis;
-use sys::{CBuf, Errno};
+use sys::{CBox, Errno};
 
 /// The descriptor on which the runner says that it is ready (its `notification-fd`).
 const READY: i32 = 3;
@@ -70,14 +70,14 @@ fn execute(call: &Call, name: &[u8], words: &[u8]) -> u8 {
     }
     let program = arguments.first().and_then(|w| w.get()).unwrap_or(c"");
     arguments.push(Word::END);
-    let variable = CBuf::<300>::from_pieces(&[b"RC_NAME=", name]).unwrap_or_default();
+    let variable = CBox::from_pieces(&[b"RC_NAME=", name]).unwrap_or_default();
     let mut environment = alloc::vec![Word::new(&variable)];
     let others = sys::start::environment().filter(|v| !v.to_bytes().starts_with(b"RC_NAME="));
     for other in others {
         environment.push(Word::new(other));
     }
     environment.push(Word::END);
-    let mut room = CBuf::new();
+    let mut room = sys::PathBuffer::new();
     let failed = match (find_program(program, &mut room), Words::new(&arguments), Words::new(&environment)) {
         (Ok(path), Ok(arguments), Ok(environment)) => sys::spawn::exec(path, arguments, environment),
         (Err(e), ..) | (_, Err(e), _) | (.., Err(e)) => e,

@@ -5,7 +5,7 @@ use crate::applet::{Call, SYSTEM};
 use core::ffi::CStr;
 use run::pipes::{HoldError, JoinError, MAX_PIPES};
 use sys::spawn::{Word, Words};
-use sys::{CBuf, Errno, fs};
+use sys::{Errno, Path, fs};
 
 /// The descriptor on which the holder says that it is ready (its `notification-fd`).
 const READY: i32 = 3;
@@ -29,13 +29,13 @@ pub fn holder(call: &Call) -> Result<u8, u8> {
 #[derive(Default)]
 struct Ends {
     reads: bool,
-    writes: Option<CBuf<256>>,
+    writes: Option<Path>,
 }
 
 pub fn member(call: &Call) -> Result<u8, u8> {
     let script = call.operand(t!("which script?"))?;
     let ends = read_script(script).map_err(|e| call.failed(t!("read %"), script.to_bytes(), e))?;
-    let joined = run::pipes::join(ends.reads, ends.writes.as_ref().map(CBuf::as_bytes));
+    let joined = run::pipes::join(ends.reads, ends.writes.as_ref().map(Path::as_bytes));
     joined.map_err(|error| match error {
         JoinError::Place(e) => call.failed(t!("find the live directory of this service directory"), b"", e),
         JoinError::Fifo(e) => call.failed(t!("open the pipe"), b"", e),
@@ -53,7 +53,7 @@ fn read_script(script: &CStr) -> Result<Ends, Errno> {
         if line.starts_with(b"read ") {
             ends.reads = true;
         } else if let Some(name) = line.strip_prefix(b"write ") {
-            ends.writes = Some(CBuf::from_pieces(&[name]).map_err(|_| Errno::NAMETOOLONG)?);
+            ends.writes = Some(Path::from_pieces(&[name]).map_err(|_| Errno::NAMETOOLONG)?);
         }
     }
     Ok(ends)
@@ -61,7 +61,7 @@ fn read_script(script: &CStr) -> Result<Ends, Errno> {
 
 /// Executes into SCRIPT.user; the exit code if that fails.
 fn execute(call: &Call, script: &CStr) -> u8 {
-    let path = CBuf::<512>::from_pieces(&[script.to_bytes(), b".user"]).unwrap_or_default();
+    let path = Path::from_pieces(&[script.to_bytes(), b".user"]).unwrap_or_default();
     let mut arguments = heapless::Vec::<Word<'_>, 16>::new();
     let _ = arguments.push(Word::new(&path));
     for word in call.words.skip(1) {

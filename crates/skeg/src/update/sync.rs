@@ -125,7 +125,7 @@ fn is_done(call: &Call, seen: &[u8; 8]) -> bool {
 }
 
 /// What stands for a completed sync.
-fn stamp(image: &Path, seen: &[u8; 8], live: &[u8; 32]) -> Option<[u8; 8]> {
+fn stamp(image: &CStr, seen: &[u8; 8], live: &[u8; 32]) -> Option<[u8; 8]> {
     let mut look = Look::new();
     look.bytes(seen);
     look.bytes(live);
