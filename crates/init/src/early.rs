@@ -51,7 +51,8 @@ pub fn wait_for(path: &[u8], limit: Millis) -> Result<(), Fault> {
     if !path.starts_with(b"/") {
         return Err(fault(Errno::INVAL));
     }
-    let device = CBuf::<256>::from_pieces(&[path]).map_err(|_| fault(Errno::NAMETOOLONG))?;
+    let mut device = CBuf::<256>::new();
+    device.push(path).map_err(|_| fault(Errno::NAMETOOLONG))?;
     let end = monotonic().0.saturating_add(limit.0);
     let watch = sys::event::inotify().and_then(|i| {
         sys::event::inotify_watch(&i, c"/dev", WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
@@ -96,8 +97,8 @@ pub fn switch_root(fault: fn(&Fault)) -> Result<(), Fault> {
 }
 
 fn move_mount(at: &CStr) -> sys::Result<()> {
-    let to =
-        CBuf::<64>::from_pieces(&[NEW_ROOT.to_bytes(), at.to_bytes()]).map_err(|_| Errno::NAMETOOLONG)?;
+    let mut to = CBuf::<64>::new();
+    to.push_all(&[NEW_ROOT.to_bytes(), at.to_bytes()]).map_err(|_| Errno::NAMETOOLONG)?;
     sys::fs::mount_move(at, &to)
 }
 

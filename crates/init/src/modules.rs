@@ -39,12 +39,14 @@ pub fn load(list: &CStr, fault: fn(&Fault)) -> Result<bool, Fault> {
 fn load_one(line: &[u8]) -> sys::Result<()> {
     let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
     let (path, parameters) = line.split_at_checked(end).ok_or(Errno::INVAL)?;
-    let path = CBuf::<512>::from_pieces(&[path]).map_err(|_| Errno::NAMETOOLONG)?;
-    let parameters = CBuf::<512>::from_pieces(&[parameters.trim_ascii()]).map_err(|_| Errno::TOOBIG)?;
-    let file = sys::fs::open_read(CWD, &path)?;
-    if path.as_bytes().ends_with(b".ko") {
-        sys::process::load_module(file, &parameters)
+    let mut file = CBuf::<512>::new();
+    file.push(path).map_err(|_| Errno::NAMETOOLONG)?;
+    let mut words = CBuf::<512>::new();
+    words.push(parameters.trim_ascii()).map_err(|_| Errno::TOOBIG)?;
+    let file = sys::fs::open_read(CWD, &file)?;
+    if path.ends_with(b".ko") {
+        sys::process::load_module(file, &words)
     } else {
-        sys::process::load_compressed_module(file, &parameters)
+        sys::process::load_compressed_module(file, &words)
     }
 }

@@ -100,11 +100,14 @@ pub fn device(
     options: &[u8],
 ) -> Result<(), Fault> {
     let fault = |errno| Fault::new(Step::Mount, device, errno);
-    let source = CBuf::<256>::from_pieces(&[device]).map_err(|_| fault(Errno::NAMETOOLONG))?;
-    let options = CBuf::<1024>::from_pieces(&[options]).map_err(|_| fault(Errno::TOOBIG))?;
+    let mut source = CBuf::<256>::new();
+    source.push(device).map_err(|_| fault(Errno::NAMETOOLONG))?;
+    let mut data = CBuf::<1024>::new();
+    data.push(options).map_err(|_| fault(Errno::TOOBIG))?;
     let try_one = |kind: &[u8]| {
-        let kind = CBuf::<64>::from_pieces(&[kind]).map_err(|_| Errno::NAMETOOLONG)?;
-        sys::fs::mount(&source, at, &kind, flags, &options)
+        let mut name = CBuf::<64>::new();
+        name.push(kind).map_err(|_| Errno::NAMETOOLONG)?;
+        sys::fs::mount(&source, at, &name, flags, &data)
     };
     if let Some(kind) = kind {
         return try_one(kind).map_err(fault);

@@ -92,7 +92,8 @@ fn unmount(at: &[u8]) -> sys::Result<()> {
     if STAY.contains(&at) {
         return Ok(());
     }
-    let path = CBuf::<512>::from_pieces(&[at]).map_err(|_| Errno::NAMETOOLONG)?;
+    let mut path = CBuf::<512>::new();
+    path.push(at).map_err(|_| Errno::NAMETOOLONG)?;
     if at == b"/" {
         return match sys::fs::remount(&path, MountFlags::RDONLY, c"") {
             // An initramfs as the root: nothing to save.

@@ -70,8 +70,8 @@ fn make_supervise(dir: BorrowedFd<'_>) -> Result<()> {
     }
     // A link to a place that is not there yet.
     let mut buf = [0; 1024];
-    let target = fs::readlink(dir, c"supervise", &mut buf)?;
-    let target = CBuf::<1025>::from_pieces(&[target]).map_err(|_| Errno::NAMETOOLONG)?;
+    let mut target = CBuf::<1025>::new();
+    target.push(fs::readlink(dir, c"supervise", &mut buf)?).map_err(|_| Errno::NAMETOOLONG)?;
     fs::mkdir(dir, &target, 0o700)
 }
 

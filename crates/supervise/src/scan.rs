@@ -174,8 +174,8 @@ impl Supervisor {
     }
 
     fn try_begin(&mut self, index: u16, slot: &'static Slot, now: Now) -> Result<(), files::Fault> {
-        let mut name = [0; 256];
-        let path = Name::from_pieces(&[slot.name(&mut name)]).unwrap_or_default();
+        let (mut path, mut buf) = (Name::new(), [0; 256]);
+        let _ = path.push(slot.name(&mut buf));
         self.open_service(index, slot, now, &path)
     }
 
@@ -203,8 +203,8 @@ impl Supervisor {
     /// A service whose descriptors did not reach the scanner (it was short of them): they are made once more, by its name.
     pub(crate) fn open_again(&mut self, index: u16, slot: &'static Slot) {
         self.drop_supervision(index);
-        let mut name = [0; 256];
-        let path = Name::from_pieces(&[slot.name(&mut name)]).unwrap_or_default();
+        let (mut path, mut buf) = (Name::new(), [0; 256]);
+        let _ = path.push(slot.name(&mut buf));
         let opened = fs::open_dir(CWD, &path).map_err(|e| (What::OpenService, e)).and_then(|dir| {
             let opened = files::open(sys::AsFd::as_fd(&dir), self.narrow)?;
             Ok((dir, opened))

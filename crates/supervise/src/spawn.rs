@@ -90,8 +90,8 @@ impl Supervisor {
                 let _ = given.push((fd.as_fd(), to));
             }
         }
-        let mut name = [0; 256];
-        let name = CBuf::<257>::from_pieces(&[slot.name(&mut name)]).unwrap_or_default();
+        let (mut name, mut buf) = (CBuf::<257>::new(), [0; 256]);
+        let _ = name.push(slot.name(&mut buf));
         let words = [Word::new(c"./run"), Word::new(&name), Word::END];
         let new_pids = self.fd(index, DIR).is_some_and(|dir| files::has(dir, c"flag-newpidns"));
         let started = self.start(index, c"./run", &words, &given, new_pids, lock);
@@ -149,8 +149,8 @@ impl Supervisor {
         if !self.fd(index, DIR).is_some_and(|dir| files::has(dir, c"finish")) {
             return Ok(None);
         }
-        let mut name = [0; 256];
-        let name = CBuf::<257>::from_pieces(&[slot.name(&mut name)]).unwrap_or_default();
+        let (mut name, mut buf) = (CBuf::<257>::new(), [0; 256]);
+        let _ = name.push(slot.name(&mut buf));
         let signal = core.wait & 0x7f;
         let (code, number, group) = (
             decimal(if signal == 0 { u32::from(core.wait >> 8) } else { 256 }),

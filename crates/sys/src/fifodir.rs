@@ -40,8 +40,8 @@ pub fn make(dir: impl AsFd, path: &CStr) -> Result<bool> {
 
 fn make_target(dir: BorrowedFd<'_>, path: &CStr) -> Result<bool> {
     let mut buf = [0; 1024];
-    let target =
-        CBuf::<1025>::from_pieces(&[fs::readlink(dir, path, &mut buf)?]).map_err(|_| Errno::NAMETOOLONG)?;
+    let mut target = CBuf::<1025>::new();
+    target.push(fs::readlink(dir, path, &mut buf)?).map_err(|_| Errno::NAMETOOLONG)?;
     fs::mkdir(dir, &target, 0o700)?;
     own(dir, &target)?;
     Ok(true)
