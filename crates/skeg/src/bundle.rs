@@ -11,6 +11,7 @@ use crate::db_query::{map, refuse_image};
 use crate::manager::{Opened, open};
 use crate::update;
 use crate::words;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{Db, Flags, NewBundle, Target};
@@ -119,7 +120,7 @@ fn edit_live(call: &Call, edit: &Edit) -> Result<u8, u8> {
 /// Puts an image with the same services in force.
 fn put_in_force(
     call: &Call,
-    opened: Opened,
+    opened: Box<Opened>,
     image: &[u8],
     source: ImageSource<'_>,
     compiled: &CStr,

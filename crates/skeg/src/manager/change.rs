@@ -70,7 +70,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         _ if call.has(b'L') => Access::Look,
         _ => Access::Read,
     };
-    let opened = open(call, call.live(), access, call.block())?;
+    let mut opened = open(call, call.live(), access, call.block())?;
     if command == Command::Diff {
         return list::diff(call, &opened);
     }
@@ -81,7 +81,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
             super::tell_unfinished(call, &opened.live, true);
             dry::run(call, &opened, selected, &o, command)
         }
-        _ => act(call, &o, command, opened, selected),
+        _ => act(call, &o, command, &mut opened, selected),
     }
 }
 
@@ -104,11 +104,11 @@ fn select(call: &Call, o: &Options, command: Command, opened: &Opened, names: St
     Ok(selected)
 }
 
-fn act(call: &Call, o: &Options, command: Command, opened: Opened, selected: Set) -> Result<u8, u8> {
-    let Opened { mut live, image } = opened;
+fn act(call: &Call, o: &Options, command: Command, opened: &mut Opened, selected: Set) -> Result<u8, u8> {
+    let Opened { live, image } = opened;
     let history = History::open(live.locked().sv()).ok();
     let mut reporter =
-        Reporter::new(call.name, &image, call.number(b'v', 1), history).with_times(call.has(b'T'));
+        Reporter::new(call.name, image, call.number(b'v', 1), history).with_times(call.has(b'T'));
     let mut note = |n: Note| reporter.take(n);
     let terms = Terms {
         towards: o.towards,
@@ -117,7 +117,7 @@ fn act(call: &Call, o: &Options, command: Command, opened: Opened, selected: Set
         scripts: call.scripts()?,
     };
     let failed = |e| session_error(call, call.live(), e);
-    let mut session = Session::new(&image, &mut live, &mut note).map_err(failed)?;
+    let mut session = Session::new(image, live, &mut note).map_err(failed)?;
     let outcome = match command {
         Command::Reload => session.reload(&selected, terms),
         _ if o.prune => prune(&mut session, selected, terms),

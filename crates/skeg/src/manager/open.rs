@@ -3,6 +3,7 @@
 
 use crate::applet::{Call, SYSTEM};
 use crate::live_words::{self, INVALID};
+use alloc::boxed::Box;
 use core::ffi::CStr;
 use db::{Corrupt, Db};
 use engine::{Image, Towards};
@@ -55,9 +56,9 @@ impl Call {
     }
 }
 
-/// Opens; else the exit code, after a message.
+/// Opens; else the exit code, after a message. Boxed: it goes from hand to hand, and is large.
 #[inline(never)]
-pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Opened, u8> {
+pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Box<Opened>, u8> {
     let complain = |e| live_words::complain(call, path, e);
     let mut locked = lock(call, path, access, wait)?;
     if access == Access::Change {
@@ -81,7 +82,7 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Open
         settle_scripts(&mut live, call.deadline())
             .map_err(|e| super::report::session_error(call, path, e))?;
     }
-    Ok(Opened { live, image })
+    Ok(Box::new(Opened { live, image }))
 }
 
 /// For a command that only looks: says so where a command was cut short. One that is at work has the lock.

@@ -16,15 +16,15 @@ const _: () = assert!(MAX_SCRIPTS == 256);
 pub fn main(call: &Call) -> Result<u8, u8> {
     call.operand(t!("which services?"))?;
     let scripts = call.scripts()?;
-    let opened = open(call, call.live(), Access::Change, call.patience())?;
+    let mut opened = open(call, call.live(), Access::Change, call.patience())?;
     let selected = select(call, &opened)?;
-    let Opened { mut live, image } = opened;
+    let Opened { live, image } = &mut *opened;
     let history = History::open(live.locked().sv()).ok();
-    let mut reporter = Reporter::new(call.name, &image, call.number(b'v', 2), history);
+    let mut reporter = Reporter::new(call.name, image, call.number(b'v', 2), history);
     let mut note = |n: Note| reporter.take(n);
     let terms = Terms { deadline: call.deadline(), scripts, ..Terms::new(Towards::Up) };
     let failed = |e| session_error(call, call.live(), e);
-    let mut session = Session::new(&image, &mut live, &mut note).map_err(failed)?;
-    let outcome = run::restart::restart(&mut session, &image, selected, terms).map_err(failed)?;
+    let mut session = Session::new(image, live, &mut note).map_err(failed)?;
+    let outcome = run::restart::restart(&mut session, image, selected, terms).map_err(failed)?;
     Ok(ended(call, outcome))
 }

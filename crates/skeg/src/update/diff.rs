@@ -6,6 +6,7 @@ use super::reason::{name, place};
 use crate::applet::Call;
 use crate::manager::{Json, Opened, open, tell_unfinished};
 use crate::words::{self, Text};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use db::{BundleId, Db, Direction, Kind, ServiceId, Target};
@@ -15,11 +16,9 @@ use text::{Digits, Line};
 use update::{At, Difference, Field, differences};
 
 /// One of the two.
-// Two of them are made in the life of one short command: a box would cost more code than the bytes are worth.
-#[allow(clippy::large_enum_variant)]
 enum Side {
     Image(ImageFile),
-    Live(Opened),
+    Live(Box<Opened>),
 }
 
 impl Side {

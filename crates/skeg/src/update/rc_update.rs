@@ -6,6 +6,7 @@ use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM, USAGE};
 use crate::manager::{Opened, Reporter, ended, open, session_error, tell_unfinished, unable_to, warn_of};
 use crate::words;
+use alloc::boxed::Box;
 use core::ffi::CStr;
 use engine::Image;
 use live::{Access, History};
@@ -74,8 +75,8 @@ fn print_dry(plan: &Plan<'_>) -> Result<u8, u8> {
 
 /// Performs a plan on the live directory of `-l` and says how it went; the exit code.
 #[inline(never)]
-pub fn perform(call: &Call, opened: Opened, plan: &Plan<'_>, request: &Request<'_>) -> u8 {
-    let Opened { live, image: old } = opened;
+pub fn perform(call: &Call, opened: Box<Opened>, plan: &Plan<'_>, request: &Request<'_>) -> u8 {
+    let Opened { live, image: old } = *opened;
     let new = Image::new(plan.new);
     let mut warn = |lacking: (u16, &CStr)| warn_of(call, &new, lacking);
     let unable = run::init::has_wishes(&new)
