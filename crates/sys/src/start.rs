@@ -170,11 +170,16 @@ mod start_code {
         "bl skeg_start",
         "udf #1"
     );
+    // The linker may have made addresses relative to `gp`, which nothing else ever writes; this one of course not.
     #[cfg(target_arch = "riscv64")]
     core::arch::global_asm!(
         ".globl _start",
         ".type _start,@function",
         "_start:",
+        ".option push",
+        ".option norelax",
+        "lla gp, __global_pointer$",
+        ".option pop",
         "li s0, 0",
         "li ra, 0",
         "mv a0, sp",

@@ -58,8 +58,9 @@ pub static ALL: [Arch; 4] = [
         triple: "riscv64gc-unknown-linux-musl",
         emulator: "qemu-riscv64",
         debian: "riscv64",
-        // The linker makes calls and addresses shorter where it can; beginnings and ends of functions are there once (`sys`).
-        flags: "-Ctarget-feature=+relax,+save-restore",
+        // The linker makes calls and addresses shorter where it can, these only if they are absolute; beginnings and ends of
+        // functions are there once (`sys`).
+        flags: "-Ctarget-feature=+relax,+save-restore -Ccode-model=small -Clink-arg=--relax-gp",
         ceiling: 303_300,
         generator: &[],
     },

@@ -113,7 +113,7 @@ impl Way {
             Self::Debian => format!("{MUSL} {BUILT_CORE}"),
             Self::Host => HOST.to_owned(),
         };
-        let script = root().join("targets/no-unwind-tables.ld");
+        let script = root().join("targets/layout.ld");
         let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
         let mut flags = format!("{flags} {FLAGS} {} -Clink-arg=-T{}", arch.flags, script.display());
         for option in GENERATOR.iter().chain(arch.generator) {
