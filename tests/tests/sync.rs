@@ -558,3 +558,38 @@ fn no_kill_of_a_sync_makes_a_store_with_definitions_one_that_had_none() {
     }
     panic!("more calls than a sync can have");
 }
+
+#[test]
+fn what_the_note_says_of_stores_holds_for_the_image_of_that_sync_alone() {
+    let world = World::new();
+    world.scratch.folder("second");
+    world.sync_two(&[]).expect(0);
+    // Another tool makes the image while there is something in the store, and puts it in force.
+    world.second("vpn");
+    std::fs::remove_file(world.scratch.at("image")).unwrap();
+    let at = |name: &str| world.scratch.text(name);
+    world
+        .scratch
+        .run(&Suite::skeg(), "s6-rc-compile", &[&at("image"), &at("store"), &at("second")])
+        .expect(0);
+    world.skeg("s6-rc-update", &[&at("image")]).expect(0);
+    world.skeg("s6-rc", &["-u", "change", "vpn"]).expect(0);
+    world.unmount();
+    let refused = world.sync_two(&["--if-changed"]).expect(4);
+    assert!(refused.err.contains("be gone: vpn\n"), "{}", refused.err);
+    assert_ne!(world.pid("vpn"), 0);
+}
+
+#[test]
+fn an_empty_that_names_no_store_and_a_note_that_is_a_fifo_are_told_or_passed_over() {
+    let world = World::new();
+    world.scratch.folder("second");
+    let said = world.sync_two(&["--empty", "elsewhere"]).expect(100);
+    assert!(said.err.contains("--empty elsewhere: not one of the source directories"), "{}", said.err);
+    let _ = std::fs::remove_file(world.scratch.at("image.sync"));
+    let made = std::process::Command::new("mkfifo").arg(world.scratch.at("image.sync")).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    world.write("web/finish", "#!/bin/sh\nexit 0\n");
+    world.sync_two(&[]).expect(0);
+    world.must_agree();
+}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 //! What `skeg sync` notes beside its image, and the rule that follows from it for stores that hold nothing.
 //!
-//! `IMAGE.sync` begins with 8 bytes that stand for a sync that was completed (zeros where it was not), then has the absolute path of
-//! each store that held no definition when IMAGE was made, a zero after each. A store that holds nothing and is not noted
-//! as such had something, or nobody knows: more often than not it is not mounted. A note that is lost or cut short
+//! `IMAGE.sync` begins with 8 bytes that stand for a sync that was completed (zeros where it was not), then has the identities of
+//! two images, and the absolute path of each store that held no definition when either of them was made, a zero after each. It
+//! is believed while IMAGE is one of the two: another tool may have written another one. A store that holds nothing and is not
+//! noted as such had something, or nobody knows: more often than not it is not mounted. A note that is lost or cut short
 //! says less, so at worst a question is asked that need not have been.
 
 use super::image::{ImageFile, absolute, defines};
@@ -18,17 +19,24 @@ use text::Line;
 
 /// Bytes of a note at most: more than the paths on any command line that makes sense.
 const MOST: usize = 64 << 10;
+/// Where the identities of the images stand, and where the paths begin.
+const IMAGES_AT: usize = 8;
+const PATHS_AT: usize = IMAGES_AT + 2 * size_of::<Identity>();
+
+type Identity = [u8; 32];
 
 /// The note beside an image.
 pub struct Note {
     path: Path,
     bytes: Vec<u8>,
+    /// Which image lies there now.
+    image: Option<Identity>,
 }
 
 impl Note {
     /// What the one beside this image says; nothing where there is none.
-    pub fn read(image: &Path) -> sys::Result<Self> {
-        let path = Path::from_pieces(&[image.as_bytes(), b".sync"]).map_err(|_| Errno::NAMETOOLONG)?;
+    pub fn read(place: &CStr, image: Option<Identity>) -> sys::Result<Self> {
+        let path = Path::from_pieces(&[place.to_bytes(), b".sync"]).map_err(|_| Errno::NAMETOOLONG)?;
         let read = || {
             let file = fs::open(CWD, &path, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
             let mut bytes = alloc::vec![0; MOST.min(fs::fstat(&file)?.st_size as usize)];
@@ -37,7 +45,7 @@ impl Note {
             Ok::<_, Errno>(bytes)
         };
         let bytes = read().unwrap_or_default();
-        Ok(Self { path, bytes })
+        Ok(Self { path, bytes, image })
     }
 
     /// Whether it stands for this completed sync.
@@ -46,49 +54,47 @@ impl Note {
     }
 
     fn was_empty(&self, store: &[u8]) -> bool {
-        let paths = self.bytes.get(8..).unwrap_or_default().split_inclusive(|b| *b == 0);
-        path(store).is_some_and(|store| paths.into_iter().any(|path| path == store.to_bytes_with_nul()))
+        let Some((images, paths)) = self.bytes.split_at_checked(PATHS_AT) else { return false };
+        let (images, _) = images.get(IMAGES_AT..).unwrap_or_default().as_chunks();
+        let is_its = self.image.is_some_and(|image| images.contains(&image));
+        let mut paths = paths.split_inclusive(|b| *b == 0);
+        is_its && path(store).is_some_and(|store| paths.any(|path| path == store.to_bytes_with_nul()))
     }
 
-    /// Before anything is changed: the note goes if it says of a store that has definitions now that it had none. Else the exit
-    /// code, after a message. What it says besides is written again by [`Self::write`]; a kill before that loses it.
-    pub fn take_back(&self, call: &Call, stores: &[&CStr], file: &ImageFile) -> Result<(), u8> {
-        let is_wrong = |store: &&CStr| {
-            self.was_empty(store.to_bytes()) && !file.empty.iter().any(|one| one == store.to_bytes())
-        };
-        match stores.iter().any(is_wrong).then(|| fs::unlink(CWD, &self.path)) {
-            Some(Err(e)) => Err(call.failed(t!("remove %"), self.path.as_bytes(), e)),
-            _ => Ok(()),
-        }
+    /// Before the image is written: what is true of the one that lies there and of this one. So a kill behind it leaves known what was.
+    pub fn prepare(&self, file: &ImageFile) {
+        let new = file.db.hash();
+        let both = file.empty.iter().filter(|store| self.was_empty(store));
+        self.put(&[0; 8], &[self.image.unwrap_or(new), new], both);
     }
 
-    /// Writes it: a completed sync with this stamp, or none, and which stores are empty. Where that fails the next sync does, or
-    /// asks, more than it had to.
+    /// At the end: a completed sync with this stamp, or none, and which stores are empty.
     pub fn write(&self, stamp: [u8; 8], file: &ImageFile) {
+        self.put(&stamp, &[file.db.hash(); 2], file.empty.iter());
+    }
+
+    /// Where that fails the next sync does, or asks, more than it had to.
+    fn put<'a>(&self, stamp: &[u8; 8], images: &[Identity; 2], empty: impl Iterator<Item = &'a Vec<u8>>) {
         let mut bytes = stamp.to_vec();
-        for store in file.empty.iter().filter_map(|store| path(store)) {
+        bytes.extend_from_slice(images.as_flattened());
+        for store in empty.filter_map(|store| path(store)) {
             bytes.extend_from_slice(store.to_bytes_with_nul());
         }
         if bytes != self.bytes {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK;
             let _ = fs::open(CWD, &self.path, flags, 0o644).and_then(|file| fs::write_all(file, &bytes));
         }
     }
 
     /// Refuses an image without what the old ones have, while a store of it is empty that is not known to have been empty before.
     /// `--empty STORE` says that this is meant. The exit code, after messages.
-    pub fn must_keep<'a>(
-        &self,
-        call: &Call,
-        file: &ImageFile,
-        old: impl FnOnce() -> [Option<Db<'a>>; 2],
-    ) -> Result<(), u8> {
+    pub fn must_keep(&self, call: &Call, file: &ImageFile, old: &[Option<Db<'_>>; 2]) -> Result<(), u8> {
         let is_known = |store: &[u8]| is_meant(call, store) || (defines(&file.db) && self.was_empty(store));
         let mut unknown = file.empty.iter().filter(|store| !is_known(store)).peekable();
         if unknown.peek().is_none() {
             return Ok(());
         }
-        let lost = lost(&old(), &file.db);
+        let lost = lost(old, &file.db);
         if lost.as_bytes().is_empty() {
             return Ok(());
         }
@@ -109,15 +115,36 @@ fn path(store: &[u8]) -> Option<Path> {
 
 /// Whether `--empty` names this store.
 fn is_meant(call: &Call, store: &[u8]) -> bool {
-    let bare = |path: &[u8]| path.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    first_empty(call, |named| is_same(named, store)).is_some()
+}
+
+/// Refuses an `--empty` that names no store of the command line: it was meant for one. The exit code, after a message.
+pub fn must_name_stores(call: &Call, stores: &[&CStr]) -> Result<(), u8> {
+    let is_strange = |named: &[u8]| !stores.iter().any(|store| is_same(named, store.to_bytes()));
+    match first_empty(call, is_strange) {
+        Some(named) => {
+            Err(call.misused(t!("--empty %: not one of the source directories that follow"), named))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first directory of an `--empty` of which this holds.
+fn first_empty(call: &Call, holds: impl Fn(&[u8]) -> bool) -> Option<&'static [u8]> {
     let mut options = call.options();
     while let Ok(Some(letter)) = options.option() {
         let named = options.value.to_bytes();
-        if letter == b'E' && named.get(..bare(named)) == store.get(..bare(store)) {
-            return true;
+        if letter == b'E' && holds(named) {
+            return Some(named);
         }
     }
-    false
+    None
+}
+
+/// Whether two paths are spelled alike but for slashes at the end.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let bare = |path: &[u8]| path.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    a.get(..bare(a)) == b.get(..bare(b))
 }
 
 /// The services and bundles of old images that a new one lacks, a blank before each.

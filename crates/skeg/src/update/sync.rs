@@ -9,7 +9,7 @@ use super::image::{ImageFile, absolute, follow, output};
 use super::look::Look;
 use super::plan::make;
 use super::rc_update::perform;
-use super::stores::Note;
+use super::stores::{Note, must_name_stores};
 use crate::applet::Call;
 use crate::compile::Place;
 use crate::manager::{COMPILED, open};
@@ -31,6 +31,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let deadline = call.deadline();
     call.operand(t!("which source directories?"))?;
     let stores: Vec<&'static CStr> = call.operands().collect();
+    must_name_stores(call, &stores)?;
     let mut look = Look::new();
     // One that can't be looked at is the compiler's to complain about.
     let all = stores.iter().all(|store| look.store(store).is_ok());
@@ -55,12 +56,11 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         .map_err(|e| call.failed(t!("find the path of the image"), b"", e))?;
     let (place, _) = output(call, &path)?;
     let file = ImageFile::compile(call, &stores, call.number(b'v', 1))?;
-    let note = Note::read(&place).map_err(|e| call.failed(t!("write %.sync"), place.as_bytes(), e))?;
     let lies = map(&place);
-    note.must_keep(call, &file, || {
-        let noted = lies.as_ref().and_then(|lies| Db::check(lies.bytes()).ok());
-        [opened.as_ref().map(|opened| *opened.image.db()), noted]
-    })?;
+    let before = lies.as_ref().and_then(|lies| Db::check(lies.bytes()).ok());
+    let note = Note::read(&place, before.as_ref().map(Db::hash))
+        .map_err(|e| call.failed(t!("write %.sync"), place.as_bytes(), e))?;
+    note.must_keep(call, &file, &[opened.as_ref().map(|opened| *opened.image.db()), before])?;
     let plan = match &opened {
         None => None,
         Some(opened) => {
@@ -68,9 +68,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
             Some(make(call, opened, &file)?)
         }
     };
-    note.take_back(call, &stores, &file)?;
     // What lies there already is not written again, since it may lie in flash.
     if lies.is_none_or(|lies| lies.bytes() != file.bytes()) {
+        note.prepare(&file);
         Place::open(call, &place)?.write(call, file.bytes(), true)?;
     }
     let (mut code, mut live) = (0, [0; 32]);
@@ -121,7 +121,7 @@ fn is_done(call: &Call, seen: &[u8; 8]) -> bool {
     let hash = live.as_ref().map_or([0; 32], |live| live.states().header().hash);
     let Ok(path) = target(call, live.as_ref()) else { return false };
     let Ok((place, _)) = follow(&path) else { return false };
-    stamp(&place, seen, &hash).is_some_and(|stamp| Note::read(&place).is_ok_and(|note| note.is(stamp)))
+    stamp(&place, seen, &hash).is_some_and(|stamp| Note::read(&place, None).is_ok_and(|note| note.is(stamp)))
 }
 
 /// What stands for a completed sync.
