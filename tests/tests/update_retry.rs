@@ -459,3 +459,42 @@ fn what_an_update_that_could_not_be_switched_to_brings_back_has_the_time_of_the_
     world.run("recover", &[]).expect(0);
     world.must_be_complete();
 }
+
+/// A process goes on while its definition gets another file: that one waits for the next start, and with it what is waited for.
+#[test]
+fn a_process_that_can_not_say_that_it_is_ready_is_not_waited_for_because_its_next_definition_can() {
+    for tree in [Some(Suite::skeg()), Suite::debian()].into_iter().flatten() {
+        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        for image in ["silent", "tells", "more"] {
+            for name in ["a", "b"] {
+                scratch.file(format!("{image}/{name}/type"), "longrun\n");
+                let seconds = if name == "b" { image.len() * 1000 } else { 1000 };
+                scratch.file(format!("{image}/{name}/run"), format!("#!/bin/sh\nexec sleep {seconds}\n"));
+            }
+            if image != "silent" {
+                scratch.file(format!("{image}/a/notification-fd"), "3\n");
+            }
+            scratch.run(&skeg, "s6-rc-compile", &[&format!("{image}.img"), image]).expect(0);
+        }
+        let scanner = Scanner::start(&scratch, &tree);
+        let live = scratch.text("live");
+        let run =
+            |applet: &str, words: &[&str]| scratch.run(&skeg, applet, &[&["-l", &live], words].concat());
+        run("s6-rc-init", &["-c", &scratch.text("silent.img"), &scratch.text("scan")]).expect(0);
+        run("s6-rc", &["-u", "change", "a", "b"]).expect(0);
+        let pid = || scanner.service("a").status().map(|s| s.pid);
+        let before = pid();
+        run("s6-rc-update", &[&scratch.text("tells.img")]).expect(0);
+        assert_eq!(pid(), before);
+        let words = ["-l".to_owned(), live.clone(), scratch.text("more.img")];
+        for n in 1.. {
+            fault::strike(&scratch, &Suite::skeg_fault(), "apply", &words, n, Fault::Kill);
+            if scratch.at("live:sv/journal").exists() {
+                break;
+            }
+        }
+        let done = run("recover", &["-t", "20000"]).expect(0);
+        assert_eq!(pid(), before, "{}", done.err);
+        assert_eq!(run("s6-rc", &["-a", "list"]).expect(0).lines(), ["a", "b"]);
+    }
+}

@@ -231,7 +231,7 @@ pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<
 
 /// Whether the service's process was started before the definition in use was put in place: then it lives on in another
 /// version, which has to stay. Nothing of it hangs on the wall clock; where it can't be told, it may be so.
-fn is_older(directory: &ServiceDir, id: Id) -> Result<bool, LiveError> {
+pub(crate) fn is_older(directory: &ServiceDir, id: Id) -> Result<bool, LiveError> {
     let Some(moved) = directory.moved_at_once(id)? else { return Ok(false) };
     let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(false) };
     Ok(status.pid != 0 && tree::started(status.pid).is_none_or(|started| started < moved))

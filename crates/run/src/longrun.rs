@@ -4,10 +4,12 @@
 //! The order matters: first the listener, then one look at the status, then the command; so nothing is missed, and a service
 //! that is already there is seen at once.
 
+use crate::forward::is_older;
 use crate::note::Why;
 use core::ffi::CStr;
 use engine::Towards;
 use live::tree::Status;
+use live::{Id, ServiceDir};
 use sys::fs::{self, OFlags};
 use sys::time::{Millis, Tai64n};
 use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd};
@@ -193,6 +195,16 @@ impl Watch {
         send(&self.ear.service, if self.goal == Goal::Down { b"d" } else { b"u" })
     }
 
+    /// Whether it waits for the word of a process that was there from the beginning.
+    pub(crate) fn waits_for_word(&self) -> bool {
+        self.goal == Goal::Ready && self.seen.up && !self.seen.ready
+    }
+
+    /// Does not wait for that.
+    pub(crate) const fn take_as_it_is(&mut self) {
+        self.goal = Goal::Up;
+    }
+
     /// Whether it was there from the beginning.
     pub(crate) const fn is_there(&self) -> bool {
         self.goal.reached(self.seen)
@@ -235,6 +247,12 @@ impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ear.fifo.as_fd()
     }
+}
+
+/// Whether the process of a service can say that it is ready: its definition may be another one than that of the image, and
+/// wait for the next start. Of a process that is older than the definition in use nobody knows it: it is taken as it is.
+pub(crate) fn can_say(directory: &ServiceDir, id: Id) -> bool {
+    !is_older(directory, id).unwrap_or(true) && fs::access(directory.dir(), c"notification-fd", 0).is_ok()
 }
 
 /// Writes command bytes to the supervisor of the service in this directory.

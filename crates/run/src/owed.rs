@@ -2,6 +2,7 @@
 //! What an update or a restart wanted up and ended without: the record of it, which outlives the command, so that the next
 //! update, apply, sync, restart or recovery starts it or names it. Used wherever a journal is about to be removed.
 
+use crate::longrun::can_say;
 use crate::note::{Note, Outcome};
 use engine::{Graph, Image, Set, Towards};
 use live::{Live, LiveError, Phase, ServiceDir, State, tree};
@@ -27,7 +28,7 @@ pub(crate) fn owe(
     if !outcome.is_good() {
         // A script whose time was over has been recorded by its runner.
         live.states_mut().reread()?;
-        count_up(live, image, wanted)?;
+        count_up(live, wanted)?;
     }
     let mut news = false;
     for service in wanted.iter() {
@@ -51,15 +52,16 @@ pub(crate) fn owe(
 
 /// Where a supervisor could not be talked to (a full file system has no room for a listener), its service may be up all the same: then
 /// it counts as up. One that it has been told to take down, or has not heard is ready, does not.
-fn count_up(live: &mut Live, image: &Image<'_>, wanted: &Set) -> Result<(), LiveError> {
+fn count_up(live: &mut Live, wanted: &Set) -> Result<(), LiveError> {
     for service in wanted.iter() {
         let Some(id) = live.states().id(usize::from(service)) else { continue };
         if !matches!(live.states().get(usize::from(service)).phase, Phase::Down | Phase::Starting) {
             continue;
         }
         let directory = ServiceDir::open(live.locked().sv(), id)?;
-        let tells = image.file(service, b"notification-fd").is_some();
-        let is_up = |status: tree::Status| status.wanted_up && status.is_up() && (status.ready || !tells);
+        let is_up = |status: tree::Status| {
+            status.wanted_up && status.is_up() && (status.ready || !can_say(&directory, id))
+        };
         if tree::Status::read(directory.dir()).is_ok_and(is_up) {
             live.states_mut().set(usize::from(service), State::UP)?;
         }

@@ -7,7 +7,7 @@
 
 use crate::forward::{Forward, Way, tidy};
 use crate::init;
-use crate::longrun::forget_listeners;
+use crate::longrun::{can_say, forget_listeners};
 use crate::note::{Note, Outcome, RunError};
 use crate::oneshot::client::{quiet_scripts, settle_scripts};
 use crate::oneshot::protocol::DEFAULT_SCRIPTS;
@@ -245,7 +245,7 @@ pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(
         let status = tree::Status::read(directory.dir());
         let up = status.is_ok_and(|status| is_up(&status, state));
         let is_coming = up && !state.is_up() && status.is_ok_and(|status| !status.ready);
-        if is_coming && image.file(service as u16, b"notification-fd").is_some() {
+        if is_coming && can_say(&directory, id) {
             // It has a process and is not ready: nothing that needs it may start, and it is still on its way.
             continue;
         }

@@ -4,7 +4,7 @@
 //! Reader: the s6-rc applets, updates, boot. A session blocks SIGTERM and SIGINT and reads them itself; it raises the
 //! soft limit of open descriptors, since each longrun under way needs two.
 
-use crate::longrun::{Names, Progress, Watch, send};
+use crate::longrun::{Names, Progress, Watch, can_say, send};
 use crate::note::{Note, Outcome, RunError, Why};
 use crate::oneshot::client::{Scripts, connect_in_time};
 use crate::oneshot::protocol::{DEFAULT_SCRIPTS, End, MAX_SCRIPTS, What};
@@ -13,7 +13,7 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use engine::{Change, Ended, Graph, Image, Rules, Script, Set, Step, Towards};
-use live::{Live, LiveError, Phase, State};
+use live::{Live, LiveError, Phase, ServiceDir, State};
 use sys::event::{Epoll, EventFlags, PollFd, PollFlags, poll};
 use sys::process::{self, Resource};
 use sys::signal::{self, number};
@@ -237,7 +237,10 @@ impl<'a> Session<'a> {
             .and_then(|()| self.directory(service).map_err(Why::Control))
             .map_err(|why| if matches!(why, Why::Control(Errno::NOENT)) { Why::NotSupervised } else { why })
             .and_then(|dir| Watch::begin(dir, (service, &self.names), towards, notifies, deadline))
-            .and_then(|watch| {
+            .and_then(|mut watch| {
+                if watch.waits_for_word() && !self.can_say(service) {
+                    watch.take_as_it_is();
+                }
                 self.epoll.add(&watch, u64::from(service), EventFlags::IN).map_err(Why::Control)?;
                 watch.tell().map(|()| watch)
             });
@@ -275,6 +278,12 @@ impl<'a> Session<'a> {
     /// The service's directory.
     fn directory(&self, service: u16) -> sys::Result<OwnedFd> {
         self.live.service_dir(service)
+    }
+
+    /// Whether the process that a longrun has can say that it is ready.
+    fn can_say(&self, service: u16) -> bool {
+        let Some(id) = self.live.states().id(usize::from(service)) else { return false };
+        ServiceDir::open(self.live.locked().sv(), id).is_ok_and(|directory| can_say(&directory, id))
     }
 
     /// Whether a longrun has arrived.
