@@ -349,6 +349,25 @@ fn links_of_names_that_can_not_be_made_keep_no_service_down() {
     assert!(names.join("new").exists() && is_up("web") && !world.journal());
 }
 
+/// A recovery tells each longrun that shall be up to go up. As long as it has not, what it has recorded says that it is uncertain.
+#[test]
+fn no_state_is_false_and_not_marked_at_any_call_of_a_recovery() {
+    let world = World::up();
+    world.cut_short("b.img", World::journal);
+    let mut marked = 0;
+    for n in 1.. {
+        if !world.killed("recover", &["-l", &world.text("live")], n) {
+            break;
+        }
+        let said = world.run("status", &["web", "old"]).out;
+        assert!(!said.contains("down, but runs"), "call {n}: {said}");
+        marked += usize::from(said.contains("uncertain"));
+    }
+    assert!(marked > 0, "no state was uncertain");
+    let said = world.run("status", &["web", "old"]).expect(0).out;
+    assert!(!said.contains("uncertain"), "{said}");
+}
+
 #[test]
 fn an_update_that_is_undone_leaves_no_version_that_no_start_will_use() {
     let world = World::up();

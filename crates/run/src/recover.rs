@@ -269,12 +269,16 @@ const fn is_up(status: &tree::Status, recorded: State) -> bool {
 /// What the supervisor of a longrun says; its `down` file is made to agree.
 ///
 /// One that is wanted up counts as down, so that it is told to go up: a command that was to stop it may still be on its
-/// way to the supervisor, and this one comes after it.
+/// way to the supervisor, and this one comes after it. Until then that is uncertain, should the recovery not come so far.
 fn longrun_state(directory: &ServiceDir, wanted: bool) -> Result<State, LiveError> {
     // Not supervised yet: it is new, and down.
     let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(State::DOWN) };
     down_file(directory, !status.wanted_up)?;
-    Ok(if status.wanted_up && !wanted { State::UP } else { State::DOWN })
+    Ok(match (status.wanted_up, wanted) {
+        (false, _) => State::DOWN,
+        (true, false) => State::UP,
+        (true, true) => State { phase: Phase::Down, uncertain: true },
+    })
 }
 
 /// Makes the `down` file of a longrun, or takes it away.

@@ -114,7 +114,7 @@ fn detail(f: &Found<'_>) -> &'static [u8] {
         _ if f.is_given_up() => b"failed",
         Some(s) if s.wanted_up && f.state.is_up() && !s.is_up() => b"restarting",
         Some(s) if f.state.is_up() && s.ready => b"up, ready",
-        Some(s) if !f.state.is_up() && s.is_up() => b"down, but runs",
+        Some(s) if f.state.phase == Phase::Down && s.is_up() => b"down, but runs",
         _ => state(f),
     }
 }
