@@ -91,7 +91,7 @@ impl World {
 
 /// What is said of services that stay down, sorted.
 fn down(done: &Done) -> Vec<&str> {
-    let lines = done.err.lines().filter(|line| line.contains(" was to be up and is down"));
+    let lines = done.err.lines().filter(|line| line.contains(" was to be up and is not"));
     let names = lines.map(|line| line.split_once("service ").unwrap().1.split(' ').next().unwrap());
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -111,7 +111,7 @@ fn a_stop_that_hangs_leaves_names_and_the_update_again_brings_all_back() {
     let done = world.update(&["-t", "2000"]).expect(10);
     assert_eq!(others(&done), "log web", "{}", done.err);
     assert!(done.err.contains("('skeg why web')\n"), "{}", done.err);
-    let why = "service log was to be up and is down: it needs web, which is down ('skeg why log')\n";
+    let why = "service log was to be up and is not: it needs web, which is not up ('skeg why log')\n";
     assert!(done.err.contains(why), "{}", done.err);
     assert!(done.err.contains(HINT), "{}", done.err);
     assert!(!world.is_new());
@@ -145,7 +145,7 @@ fn a_start_that_fails_or_hangs_is_tried_again_by_each_update_until_it_succeeds()
     world.behave("up", "hang");
     let done = world.update(&["-t", "2000"]).expect(2);
     assert_eq!(down(&done), ["log", "net", "web"], "{}", done.err);
-    assert!(done.err.contains("web was to be up and is down: it needs net, which is down"), "{}", done.err);
+    assert!(done.err.contains("web was to be up and is not: it needs net, which is not up"), "{}", done.err);
     assert!(world.is_new());
     assert_eq!(down(&world.again(&["-t", "2000"]).expect(2)), ["log", "net", "web"]);
     world.behave("up", "fail");
@@ -404,7 +404,7 @@ fn a_recovery_says_first_whose_work_it_finishes_then_what_fails_then_how_it_ende
     let live = world.text("live");
     let said = |done: Done| -> Vec<String> {
         let all = done.err.replace(&live, "LIVE");
-        all.lines().filter(|line| !line.contains(" was to be up and is down")).map(str::to_owned).collect()
+        all.lines().filter(|line| !line.contains(" was to be up and is not")).map(str::to_owned).collect()
     };
     let lines = said(world.run("recover", &[]).expect(1));
     assert_eq!(lines.len(), 5, "{lines:?}");

@@ -53,7 +53,7 @@ pub enum Note {
     Reloaded(u16),
     /// The service could not be reloaded.
     NotReloaded(u16, Why),
-    /// An update or a restart wants this service up and ends without; it needs that one, which is down.
+    /// An update or a restart wants this service up and ends without; it needs that one, which is not up.
     StaysDown(u16, Option<u16>),
     /// The `down` file could not be made or removed.
     DownFile(u16, Errno),

@@ -102,9 +102,9 @@ impl<'a> Reporter<'a> {
             }
             Note::StaysDown(service, needs) => {
                 self.service(&mut line, service);
-                line.put(t!(" was to be up and is down").bytes());
+                line.put(t!(" was to be up and is not").bytes());
                 if let Some(needs) = needs {
-                    line.put_template(t!(": it needs %, which is down").bytes(), &[self.image.name(needs)]);
+                    line.put_template(t!(": it needs %, which is not up").bytes(), &[self.image.name(needs)]);
                 }
                 line.put_template(t!(" ('skeg why %')").bytes(), &[self.image.name(service)]);
             }
