@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 //! Which directory each longrun has, and `LIVE:sv/names`, where people and the tools of s6 find it by the service's name.
 //!
-//! The former stands in the state file of a generation, and counts. The links of the latter follow it: they outlive
-//! generations, so that an update touches those alone that change.
+//! The former stands in the state file of a generation, and counts. The links of the latter follow it, and of ours only a member of a
+//! pipeline looks there, for its consumer: they outlive generations, so that an update touches those alone that change.
 
 use crate::directory::Locked;
 use crate::error::{During, LiveError, Op, What};
