@@ -227,7 +227,10 @@ fn with_reload_on_change_it_is_there_at_once_and_the_service_is_told() {
 fn what_a_process_lives_by_stays_while_it_lives_whatever_the_wall_clock_says() {
     let world = World::new(&CHAIN, &ALL, |scratch| {
         for (tree, table) in [("a", "1\n"), ("b", "2\n")] {
-            scratch.file(format!("{tree}/web/run"), "#!/bin/sh\ntrap : HUP\nwhile :; do sleep 0.01; done\n");
+            scratch.file(
+                format!("{tree}/web/run"),
+                "#!/bin/sh\ntrap : HUP\necho up >>../../log\nwhile :; do sleep 0.01; done\n",
+            );
             scratch.file(format!("{tree}/web/data/table"), table);
             scratch.file(format!("{tree}/web/reload-on-change"), "");
         }
@@ -240,6 +243,7 @@ fn what_a_process_lives_by_stays_while_it_lives_whatever_the_wall_clock_says() {
         std::fs::write(path, bytes).unwrap();
     };
     let has = |version: &str| world.scratch.at("live/servicedirs/web").join(version).exists();
+    must("the trap is set", || world.scratch.read("log") == "up\n");
     let pid = world.pid("web");
     // Started when the clock was an hour ahead: its definition moves at once, and it lives on in the old one.
     set_clock(3_600);
