@@ -189,11 +189,11 @@ impl Live {
         Ok(())
     }
 
-    /// Goes on with a generation that has just been made.
-    pub fn enter_new(&mut self, generation: Generation, states: States) -> Result<(), LiveError> {
-        self.image = generation.image()?;
-        (self.generation, self.states) = (generation, states);
-        Ok(())
+    /// Goes on with a generation that has just been made, of this image. The one before.
+    pub fn enter_new(&mut self, generation: Generation, states: States, image: &'static [u8]) -> Generation {
+        self.image = image;
+        self.states = states;
+        core::mem::replace(&mut self.generation, generation)
     }
 
     /// The scan directory, to add and remove entries.
@@ -253,7 +253,7 @@ mod tests {
                     builder.states([9; 32], 2, &[id]).unwrap();
                     builder.finish().unwrap();
                     crate::switch_link(locked.place()).unwrap();
-                    crate::generation::remove_one(locked.place(), number - 1).unwrap();
+                    Generation::open(locked.place(), number - 1).unwrap().remove(locked.place()).unwrap();
                 }
             });
             let mut last = 1;
@@ -297,7 +297,7 @@ mod tests {
         service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
         service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
         let service = ServiceDir::open(locked.sv(), id).unwrap();
-        service.switch(2, false).unwrap();
+        service.switch(2, new.into_iter(), false).unwrap();
         assert_eq!((service.current(), service.next()), (Ok(Some(1)), Ok(Some(2))));
         service.tidy(&|_| false).unwrap();
         let sv = format!("{}:sv/1.0", live.to_str().unwrap());
@@ -309,7 +309,7 @@ mod tests {
         service.tidy(&|_| false).unwrap();
         assert_eq!((service.current(), service.next()), (Ok(Some(1)), Ok(None)));
         service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
-        service.switch(2, true).unwrap();
+        service.switch(2, new.into_iter(), true).unwrap();
         service.tidy(&|_| false).unwrap();
         assert_eq!(std::fs::read(format!("{sv}/run")).unwrap(), b"new");
         assert_eq!(std::fs::read(format!("{sv}/finish")).unwrap(), b"f");
@@ -334,7 +334,7 @@ mod tests {
         for version in 2..50 {
             service_dir::add_version(locked.sv(), id, version, files(b"new").into_iter(), b"").unwrap();
             let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-            service.switch(version, true).unwrap();
+            service.switch(version, files(b"new").into_iter(), true).unwrap();
             let moved = service.moved_at_once(id).unwrap().expect("a time");
             let started = crate::tree::started(child.id()).expect("a time");
             let now = sys::time::boot_ticks();
@@ -356,7 +356,7 @@ mod tests {
         service.stamp_move().unwrap();
         assert_eq!(service.moved_at_once(id), Ok(None));
         service_dir::add_version(locked.sv(), id, 50, files(b"new").into_iter(), b"").unwrap();
-        service.switch(50, false).unwrap();
+        service.switch(50, files(b"new").into_iter(), false).unwrap();
         std::fs::rename(format!("{}/live:sv/1.0/next", dir.display()), &current).unwrap();
         assert_eq!(service.moved_at_once(id), Ok(None));
         remove_test_dir(&dir);
@@ -406,12 +406,16 @@ mod tests {
         use crate::history::{History, Outcome, RING, Record, read};
         let (dir, live) = test_dir("history");
         let locked = build(&live);
-        let mut history = History::open(locked.sv()).unwrap();
         let record = Record { seconds: 1, took: 2, up: true, outcome: Outcome::Done, name: b"x" };
-        for _ in 0..RING + 5 {
-            history.append(&record).unwrap();
+        let path = format!("{}:sv/history", live.to_str().unwrap());
+        for written in 0..RING + 6 {
+            History::open(locked.sv()).unwrap().append(&record).unwrap();
+            if written == 7 {
+                // A kill in the middle of the next one.
+                let file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+                std::io::Write::write_all(&mut &file, &[1; 30]).unwrap();
+            }
         }
-        History::open(locked.sv()).unwrap().append(&record).unwrap();
         let (mut least, mut most, mut count) = (u32::MAX, 0, 0);
         read(locked.sv(), &mut |sequence, found| {
             (least, most, count) = (least.min(sequence), most.max(sequence), count + 1);

@@ -133,11 +133,6 @@ pub fn remove_others(place: &Place, keep: Option<u32>) -> Result<(), LiveError> 
     })
 }
 
-/// Takes away one generation by its number.
-pub fn remove_one(place: &Place, number: u32) -> Result<(), LiveError> {
-    remove::tree(place.parent(), &place.generation_name(number), What::Generation)
-}
-
 /// A generation that is open: its notes, states and image.
 pub struct Generation {
     number: u32,
@@ -150,6 +145,18 @@ impl Generation {
         let dir = fs::open_dir(place.parent(), &place.generation_name(number))
             .during(Op::Open, What::Generation)?;
         Ok(Self { number, dir })
+    }
+
+    /// Takes it away: what it has by name, else whatever is in it.
+    pub fn remove(self, place: &Place) -> Result<(), LiveError> {
+        for name in [c"state", c"image", c"prefix", c"skeg", c"scandir", c"compiled", SERVICEDIRS] {
+            let _ = fs::unlink(&self.dir, name);
+        }
+        let name = place.generation_name(self.number);
+        match fs::rmdir(place.parent(), &name) {
+            Ok(()) => Ok(()),
+            Err(_) => remove::tree(place.parent(), &name, What::Generation),
+        }
     }
 
     /// Its number.

@@ -108,7 +108,8 @@ impl History {
     }
 }
 
-/// The sequence number of the newest record: in place n stands what the first one has and n more, until the newest.
+/// The sequence number of the newest record. Until the ring is full that is the file's last one; then in place n stands what the
+/// first one has and n more, until the newest.
 ///
 /// A record that a kill cut short ends the search early: then the next one is written over it, or before it.
 fn newest(file: &OwnedFd) -> Result<u32, LiveError> {
@@ -118,6 +119,11 @@ fn newest(file: &OwnedFd) -> Result<u32, LiveError> {
             .during(Op::Read, What::History)
             .map(|_| Record::parse(&bytes).map_or(0, |(sequence, _)| sequence))
     };
+    let places = (fs::fstat(file).during(Op::Read, What::History)?.st_size as usize / RECORD) as u32;
+    let last = places.saturating_sub(1);
+    if places < RING && at(last)? == last {
+        return Ok(last);
+    }
     let first = at(0)?;
     let (mut low, mut high) = (0, RING);
     while high - low > 1 {

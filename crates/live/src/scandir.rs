@@ -52,7 +52,7 @@ impl ScanDir {
     }
 
     /// Which of our directories an entry names; none if it is not one of ours.
-    fn id_of(&self, entry: &CStr) -> Result<Option<Id>, LiveError> {
+    pub(crate) fn id_of(&self, entry: &CStr) -> Result<Option<Id>, LiveError> {
         let mut buf = [0; PATH_ROOM];
         match fs::readlink(&self.dir, entry, &mut buf) {
             Ok(target) => Ok(target.strip_prefix(self.target.to_bytes()).and_then(Id::parse)),
@@ -94,16 +94,18 @@ impl ScanDir {
         &self,
         mut each: impl FnMut(&CStr, Id) -> Result<(), LiveError>,
     ) -> Result<(), LiveError> {
+        self.for_each_link(&mut |entry| self.id_of(entry)?.map_or(Ok(()), |id| each(entry, id)))
+    }
+
+    /// Gives the full name of each symbolic link, whoever made it.
+    pub(crate) fn for_each_link(
+        &self,
+        each: &mut dyn FnMut(&CStr) -> Result<(), LiveError>,
+    ) -> Result<(), LiveError> {
         // A descriptor of its own: the walk must begin at the first entry whoever walked before.
         let walk = fs::open_dir(&self.dir, c".").during(Op::Open, What::ScanDir)?;
         fs::for_each_entry(&walk, |entry, _, kind| {
-            if !matches!(kind, fs::FileType::Symlink | fs::FileType::Unknown) {
-                return Ok(());
-            }
-            match self.id_of(entry)? {
-                Some(id) => each(entry, id),
-                None => Ok(()),
-            }
+            if matches!(kind, fs::FileType::Symlink | fs::FileType::Unknown) { each(entry) } else { Ok(()) }
         })
     }
 

@@ -78,17 +78,6 @@ fn is_live(file: &File<'_>) -> bool {
     INSTANCES.contains(&file.path)
 }
 
-/// Whether two definitions write the same files.
-pub fn same_files<'a, 'b>(
-    mut a: impl ExactSizeIterator<Item = File<'a>>,
-    mut b: impl ExactSizeIterator<Item = File<'b>>,
-) -> bool {
-    let same = |(a, b): (File<'_>, File<'_>)| {
-        a.path == b.path && a.kind == b.kind && a.mode == b.mode && a.bytes == b.bytes
-    };
-    a.len() == b.len() && a.by_ref().zip(b.by_ref()).all(same)
-}
-
 /// Names a version of a definition: the number of the generation that brought it.
 pub fn version_name(generation: u32) -> CBuf<16> {
     let mut name = CBuf::new();
@@ -127,7 +116,10 @@ pub fn create<'a>(
     let mut path = id.path(&[b"current"])?;
     made(fs::symlink(&version, sv, &path))?;
     let base = id.name().len() + 1;
-    for file in files.filter(is_top) {
+    for file in files {
+        if !is_top(&file) {
+            continue;
+        }
         path.truncate(base);
         path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
         if is_live(&file) {
@@ -176,7 +168,10 @@ fn write_version<'a>(
     fs::mkdir(sv, &path, 0o755).during(Op::Create, What::ServiceDir)?;
     path.push(b"/").during(Op::Create, What::ServiceDir)?;
     let base = path.len();
-    for file in files.filter(|file| file.path != INSTANCES[1]) {
+    for file in files {
+        if file.path == INSTANCES[1] {
+            continue;
+        }
         path.truncate(base);
         path.push(file.path.to_bytes()).during(Op::Create, What::ServiceDir)?;
         write_file(sv, &path, &file, skeg)?;
@@ -270,14 +265,21 @@ impl ServiceDir {
         is_there(fs::access(&self.dir, &version_name(generation), 0))
     }
 
-    /// Makes this version the one in use: at the next start, or `at_once`. Doing it twice changes nothing.
-    pub fn switch(&self, generation: u32, at_once: bool) -> Result<(), LiveError> {
+    /// Makes this version, of these files, the one in use: at the next start, or `at_once`. It must not be in use yet.
+    pub fn switch<'a>(
+        &self,
+        generation: u32,
+        files: impl Iterator<Item = File<'a>>,
+        at_once: bool,
+    ) -> Result<(), LiveError> {
         let version = version_name(generation);
-        if self.current()? == Some(generation) {
-            return Ok(());
+        for file in files {
+            if file.path == TEMPLATE {
+                self.take_template(&version)?;
+            } else if is_top(&file) && !is_live(&file) {
+                self.link_name(file.path)?;
+            }
         }
-        self.take_template(&version)?;
-        self.link_names(&version)?;
         if at_once {
             let (dir, aside) = (self.dir(), c"current.new");
             links::make(dir, &version, aside, What::ServiceDir)?;
@@ -336,13 +338,12 @@ impl ServiceDir {
         remove::tree(self.dir(), OLD_TEMPLATE, What::ServiceDir)
     }
 
-    /// Makes the links `NAME -> current/NAME` for each name of a version.
-    fn link_names(&self, version: &CStr) -> Result<(), LiveError> {
-        let from = fs::open_dir(&self.dir, version).during(Op::Open, What::ServiceDir)?;
-        fs::for_each_entry(&from, |name, _, _| match fs::symlink(&target_of(name)?, &self.dir, name) {
+    /// Makes the link `NAME -> current/NAME`.
+    fn link_name(&self, name: &CStr) -> Result<(), LiveError> {
+        match fs::symlink(&target_of(name)?, &self.dir, name) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(e) => Err(LiveError::sys(Op::Create, What::ServiceDir, e)),
-        })
+        }
     }
 
     /// When `current` was moved at once, in ticks since the machine was started: a process that is older may live by another version.
@@ -416,18 +417,21 @@ impl ServiceDir {
 
     /// Removes a link into `current` where neither definition has that name.
     fn tidy_name(&self, name: &CStr) -> Result<(), LiveError> {
-        let mut buf = [0; 512];
-        let ours = fs::readlink(&self.dir, name, &mut buf)
-            .is_ok_and(|t| t == target_of(name).unwrap_or_default().as_bytes());
         let exists = |dir: &[u8]| {
             let path =
                 PathBuffer::from_pieces(&[dir, b"/", name.to_bytes()]).during(Op::Read, What::ServiceDir)?;
             is_there(fs::lstat(&self.dir, &path).map(|_| ()))
         };
-        if !ours || exists(b"current")? || exists(b"next")? {
+        if exists(b"current")? || exists(b"next")? {
             return Ok(());
         }
-        fs::unlink(&self.dir, name).during(Op::Remove, What::ServiceDir)
+        let mut buf = [0; 512];
+        match fs::readlink(&self.dir, name, &mut buf) {
+            Ok(target) if target == target_of(name)?.as_bytes() => {
+                fs::unlink(&self.dir, name).during(Op::Remove, What::ServiceDir)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

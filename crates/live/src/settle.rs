@@ -37,18 +37,27 @@ pub struct Differences {
     pub stale: Vec<Name>,
 }
 
-/// Looks at every entry once; changes nothing.
-pub fn compare_entries(scandir: &ScanDir, db: &Db<'_>, names: &Names) -> Result<Differences, LiveError> {
+/// Looks at every entry once; changes nothing. Where those lead to that `stays` says were right before is not asked.
+pub fn compare_entries(
+    scandir: &ScanDir,
+    db: &Db<'_>,
+    names: &Names,
+    stays: &dyn Fn(u16) -> bool,
+) -> Result<Differences, LiveError> {
     let mut found = Differences::default();
     let mut right = alloc::vec![false; db.longruns()];
-    scandir.for_each(|entry, there| {
+    scandir.for_each_link(&mut |entry| {
         let service = match scandir.service(entry).and_then(|name| db.lookup(name)) {
             Some(Target::Service(service)) => service.index(),
             _ => usize::MAX,
         };
         match (names.id(service), right.get_mut(service)) {
-            (Some(id), Some(right)) => *right = id == there,
-            _ => found.stale.push(Name::from_pieces(&[entry.to_bytes()]).unwrap_or_default()),
+            (Some(_), Some(right)) if stays(service as u16) => *right = true,
+            (Some(id), Some(right)) => *right = scandir.id_of(entry)? == Some(id),
+            _ if scandir.id_of(entry)?.is_some() => {
+                found.stale.push(Name::from_pieces(&[entry.to_bytes()]).unwrap_or_default());
+            }
+            _ => {}
         }
         Ok(())
     })?;

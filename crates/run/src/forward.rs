@@ -6,7 +6,7 @@
 use crate::init::{is_listening, supervise};
 use crate::note::{Note, Outcome, RunError};
 use crate::owed::owe;
-use crate::session::{Session, Terms};
+use crate::session::{Desk, Session, Terms};
 use crate::update::from_journal;
 use alloc::vec::Vec;
 use engine::{Db, Flags, Image, Set, Towards};
@@ -41,8 +41,12 @@ const DONE: u8 = 9;
 /// A generation that this command has just built.
 pub(crate) struct Built {
     pub(crate) names: Names,
+    /// Directories that it does not name, of those that the one before did.
+    pub(crate) leaving: Vec<Id>,
+    pub(crate) scandir: ScanDir,
     pub(crate) generation: Generation,
     pub(crate) states: States,
+    pub(crate) image: &'static [u8],
 }
 
 /// An update on its way forward.
@@ -52,12 +56,17 @@ pub(crate) struct Way<'a> {
     /// What has been built, until it is gone on with: then it need not be read again.
     pub(crate) built: Option<Built>,
     names: Names,
+    /// The generation before, until it is taken away, and the directories that go with it: where this command knows them.
+    old: Option<Generation>,
+    leaving: Option<Vec<Id>>,
     /// Entries were taken away: the scanner does not know yet.
     is_stale: bool,
     scandir: Option<ScanDir>,
     /// How making the links of names went: no service waits for that, the end does.
     links: Result<(), LiveError>,
     reload: Set,
+    /// What sessions need of the kernel.
+    pub(crate) desk: Option<Desk>,
     outcome: Outcome,
 }
 
@@ -69,10 +78,13 @@ impl<'a> Way<'a> {
             journal,
             built: None,
             names: Names::default(),
+            old: None,
+            leaving: None,
             is_stale: forward.plan.is_none(),
             scandir: None,
             links: Ok(()),
             reload,
+            desk: None,
             outcome: Outcome::default(),
         }
     }
@@ -120,21 +132,22 @@ impl<'a> Way<'a> {
             return Ok(scandir);
         }
         if let Some(built) = self.built.take() {
-            live.enter_new(built.generation, built.states)?;
+            self.old = Some(live.enter_new(built.generation, built.states, built.image));
+            self.leaving = Some(built.leaving);
             self.names = built.names;
-        } else {
-            live.enter(self.journal.new.generation)?;
-            self.names = Names::of(live.states());
+            return Ok(built.scandir);
         }
+        live.enter(self.journal.new.generation)?;
+        self.names = Names::of(live.states());
         live.scandir()
     }
 
     /// Takes the old generation away, whose room the next links may need: a file system may be full by now.
-    fn remove_old(&self, live: &Live) -> Result<(), LiveError> {
-        let (place, journal) = (live.locked().place(), self.journal);
-        match self.forward.plan {
-            Some(_) => live::generation::remove_one(place, journal.old.generation),
-            None => live::generation::remove_others(place, Some(journal.new.generation)),
+    fn remove_old(&mut self, live: &Live) -> Result<(), LiveError> {
+        let place = live.locked().place();
+        match self.old.take() {
+            Some(old) => old.remove(place),
+            None => live::generation::remove_others(place, Some(self.journal.new.generation)),
         }
     }
 
@@ -144,8 +157,10 @@ impl<'a> Way<'a> {
         let forward = self.forward;
         let db = forward.image.db();
         if forward.plan.is_none_or(moves_entries) {
-            let mut leaving = Vec::new();
-            walk_unnamed(live, &self.names, &mut leaving)?;
+            let leaving = match self.leaving.take() {
+                Some(leaving) => leaving,
+                None => unnamed(live, &self.names)?,
+            };
             if self.is_stale || !leaving.is_empty() {
                 dismiss(live.locked().sv(), &scandir, &leaving, forward.deadline)?;
             }
@@ -154,29 +169,19 @@ impl<'a> Way<'a> {
             }
         }
         if !self.reload.is_empty() {
-            Session::new(forward.image, live, note)?.reload(&self.reload, Terms::new(Towards::Up))?;
+            let mut session = Session::new(&mut self.desk, forward.image, live, note)?;
+            session.reload(&self.reload, Terms::new(Towards::Up))?;
         }
         let wanted = from_journal(&self.journal.new_up, db.len());
         let terms = Terms { deadline: forward.deadline, scripts: forward.scripts, ..Terms::new(Towards::Up) };
-        self.outcome = start(live, forward, &wanted, terms, note)?;
+        let wanted_now = forward.plan.map_or(&wanted, |plan| &plan.start);
+        if forward.plan.is_none() || !wanted_now.is_empty() {
+            let mut session = Session::new(&mut self.desk, forward.image, live, note)?;
+            self.outcome = session.change(wanted_now.clone(), terms)?;
+        }
         owe(live, forward.image, &wanted, &mut self.outcome, note)?;
         Ok(())
     }
-}
-
-fn start(
-    live: &mut Live,
-    forward: &Forward<'_>,
-    wanted: &Set,
-    terms: Terms,
-    note: &mut dyn FnMut(Note),
-) -> Result<Outcome, RunError> {
-    let wanted = match forward.plan {
-        Some(plan) if plan.start.is_empty() => return Ok(Outcome::default()),
-        Some(plan) => &plan.start,
-        None => wanted,
-    };
-    Session::new(forward.image, live, note)?.change(wanted.clone(), terms)
 }
 
 /// Whether the definition of a longrun may have come with this update.
@@ -194,7 +199,7 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
             continue;
         }
         let directory = ServiceDir::open(live.locked().sv(), *id)?;
-        if !directory.has_version(number)? {
+        if forward.plan.is_none() && !directory.has_version(number)? {
             continue;
         }
         if directory.current()? == Some(number) {
@@ -204,7 +209,7 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
         }
         let up = live.states().get(service.index()).is_up();
         let asks = up && db.flags(service).has(Flags::RELOAD_ON_CHANGE);
-        directory.switch(number, at_once || asks)?;
+        directory.switch(number, db.files(service), at_once || asks)?;
         if asks {
             reload.insert(service.index() as u16);
         }
@@ -249,7 +254,8 @@ fn entries(
         return Ok(false);
     }
     let (sv, number) = (live.locked().sv(), live.generation().number());
-    let differs = live::compare_entries(scandir, forward.image.db(), names)?;
+    let stays = |service| forward.plan.is_some_and(|plan| stays(plan, service));
+    let differs = live::compare_entries(scandir, forward.image.db(), names, &stays)?;
     // Where this command has made the directories, it knows which ones can have no supervisor yet.
     let is_fresh = |service: u16, id: Id| match forward.plan {
         Some(_) if id.generation == number => true,
@@ -262,7 +268,8 @@ fn entries(
     if fresh.is_empty() {
         link()?;
     } else {
-        supervise(sv, scandir, &mut fresh, forward.deadline, note, link)?;
+        let made = forward.plan.map(|_| number);
+        supervise(sv, scandir, (&mut fresh, made), forward.deadline, note, link)?;
     }
     for entry in &differs.stale {
         scandir.remove(entry)?;
@@ -271,14 +278,16 @@ fn entries(
 }
 
 /// Whether a plan adds, removes or renames a longrun.
-fn moves_entries(plan: &Plan<'_>) -> bool {
+pub(crate) fn moves_entries(plan: &Plan<'_>) -> bool {
     let mut longruns = 0..plan.new.longruns() as u16;
     plan.old.longruns() != plan.new.longruns() || !longruns.all(|new| stays(plan, new))
 }
 
 /// Whether a longrun goes on in its directory, under its name.
 fn stays(plan: &Plan<'_>, new: u16) -> bool {
-    let name = |db: &Db<'_>, at: u16| db.service(usize::from(at)).map(|id| db.name(id).to_vec());
+    fn name<'a>(db: &Db<'a>, at: u16) -> Option<&'a [u8]> {
+        db.service(usize::from(at)).map(|id| db.name(id))
+    }
     plan.continues(new).is_some_and(|old| name(&plan.old, old) == name(&plan.new, new))
 }
 
@@ -292,12 +301,14 @@ fn links(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<(), LiveEr
 }
 
 /// Directories that the generation does not name.
-fn walk_unnamed(live: &Live, names: &Names, found: &mut Vec<Id>) -> Result<(), LiveError> {
+fn unnamed(live: &Live, names: &Names) -> Result<Vec<Id>, LiveError> {
     let walk = fs::open_dir(live.locked().sv(), c".")?;
+    let mut found = Vec::new();
     fs::for_each_entry(&walk, |name, _, _| {
         found.extend(Id::parse(name.to_bytes()).filter(|id| !names.has(*id)));
-        Ok(())
-    })
+        Ok::<_, LiveError>(())
+    })?;
+    Ok(found)
 }
 
 fn open_id(sv: sys::BorrowedFd<'_>, id: Id) -> sys::Result<OwnedFd> {

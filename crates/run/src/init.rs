@@ -116,7 +116,8 @@ fn make(
             return Err(e.into());
         }
     };
-    raise(image, locked, &names, scandir, plan.deadline, note).inspect_err(|_| {
+    let made = names.id(0).map(|id| id.generation);
+    raise(image, locked, &names, scandir, made, plan.deadline, note).inspect_err(|_| {
         let _ = clear(locked, scandir);
     })
 }
@@ -223,7 +224,7 @@ pub(crate) fn resume(
     for id in names.all() {
         forget_listeners(ServiceDir::open(locked.sv(), *id)?.dir());
     }
-    raise(image, locked, &names, scandir, deadline, note)
+    raise(image, locked, &names, scandir, None, deadline, note)
 }
 
 /// Adds the scan directory's entries, has them scanned, waits for the supervisors, and ends the journal.
@@ -232,36 +233,41 @@ fn raise(
     locked: &Locked,
     names: &Names,
     scandir: &ScanDir,
+    made: Option<u32>,
     deadline: Option<Millis>,
     note: &mut dyn FnMut(Note),
 ) -> Result<(), RunError> {
     let mut pending = names.all().to_vec();
     let missing: Vec<u16> = (0..image.db().longruns() as u16).collect();
     let link = || live::link_entries(scandir, image.db(), names, &missing);
-    supervise(locked.sv(), scandir, &mut pending, deadline, note, link)?;
+    supervise(locked.sv(), scandir, (&mut pending, made), deadline, note, link)?;
     Journal::remove(locked.sv()).map_err(RunError::from)
 }
 
-/// Forgets those that can be commanded: a supervisor listens before it writes its first status, which a change reads.
-fn drop_ready(sv: BorrowedFd<'_>, pending: &mut Vec<Id>) {
+/// Directories that wait for their supervisors, and the generation whose directories this very command has made.
+type Pending<'a> = (&'a mut Vec<Id>, Option<u32>);
+
+/// Forgets those that can be commanded: a supervisor listens before it writes its first status, which a change reads. Only a
+/// directory that another command has made may have the status of one that is gone.
+fn drop_ready(sv: BorrowedFd<'_>, (pending, made): &mut Pending<'_>) {
     let has_status =
         |id: &Id| id.path(&[b"supervise/status"]).is_ok_and(|path| fs::access(sv, &path, 0).is_ok());
-    pending.retain(|id| !(has_status(id) && is_listening(sv, *id)));
+    pending.retain(|id| !(has_status(id) && (*made == Some(id.generation) || is_listening(sv, *id))));
 }
 
 /// Has new service directories supervised: `link` adds their entries; returns when each one's supervisor listens.
-/// What is in `pending` afterwards is missing. Used by init and by updates.
-pub fn supervise(
+/// Used by init and by updates.
+pub(crate) fn supervise(
     sv: BorrowedFd<'_>,
     scandir: &ScanDir,
-    pending: &mut Vec<Id>,
+    mut pending: Pending<'_>,
     deadline: Option<Millis>,
     note: &mut dyn FnMut(Note),
     link: impl FnOnce() -> Result<(), LiveError>,
 ) -> Result<(), RunError> {
-    let mut ear = Ear::new(sv, pending).map_err(RunError::prepare)?;
+    let mut ear = Ear::new(sv, pending.0).map_err(RunError::prepare)?;
     link()?;
-    if !pending.is_empty() {
+    if !pending.0.is_empty() {
         match scandir.notify(b"a") {
             Ok(()) => {}
             Err(e) if matches!(e.errno_of(What::Scanner), Some(Errno::NXIO | Errno::NOENT)) => {
@@ -270,7 +276,7 @@ pub fn supervise(
             Err(e) => return Err(e.into()),
         }
     }
-    let result = ear.wait(pending, deadline, note);
+    let result = ear.wait(&mut pending, deadline, note);
     ear.close();
     result
 }
@@ -343,14 +349,14 @@ impl<'a> Ear<'a> {
 
     fn wait(
         &mut self,
-        pending: &mut Vec<Id>,
+        pending: &mut Pending<'_>,
         deadline: Option<Millis>,
         note: &mut dyn FnMut(Note),
     ) -> Result<(), RunError> {
         let mut buf = [0; 256];
         let mut silent = Some(monotonic().0 + TELL.0);
         let (mut heard, mut wanted) = (0, self.ids.len());
-        while !pending.is_empty() {
+        while !pending.0.is_empty() {
             let now = monotonic();
             let left = deadline.map_or(ASK.0, |d| d.0.saturating_sub(now.0).min(ASK.0));
             let mut fds = [PollFd::new(&self.fifo, PollFlags::IN)];
@@ -362,19 +368,22 @@ impl<'a> Ear<'a> {
             }
             if heard >= wanted {
                 drop_ready(self.sv, pending);
-                if self.ids.len() <= 2 && !pending.is_empty() {
-                    self.widen(pending);
+                if self.ids.len() <= 2 && !pending.0.is_empty() {
+                    self.widen(pending.0);
                     drop_ready(self.sv, pending);
                 }
-                (heard, wanted) = (0, pending.len());
+                (heard, wanted) = (0, pending.0.len());
+            }
+            if pending.0.is_empty() {
+                break;
             }
             let now = monotonic();
-            if !pending.is_empty() && deadline.is_some_and(|d| d <= now) {
-                return Err(RunError::timed_out(pending.len()));
+            if deadline.is_some_and(|d| d <= now) {
+                return Err(RunError::timed_out(pending.0.len()));
             }
-            if !pending.is_empty() && silent.is_some_and(|until| until <= now.0) {
+            if silent.is_some_and(|until| until <= now.0) {
                 silent = None;
-                note(Note::Unsupervised(pending.len() as u16));
+                note(Note::Unsupervised(pending.0.len() as u16));
             }
         }
         Ok(())

@@ -23,4 +23,4 @@ pub mod update;
 
 pub use note::{Note, Outcome, RunError, Trouble, Why};
 pub use owed::owed_set;
-pub use session::{Session, Terms, up_set};
+pub use session::{Desk, Session, Terms, up_set};

@@ -172,7 +172,7 @@ pub(crate) fn start(
     note: &mut dyn FnMut(Note),
 ) -> Result<Outcome, RunError> {
     let terms = Terms { deadline, ..Terms::new(Towards::Up) };
-    let mut outcome = Session::new(image, live, note)?.change(wanted.clone(), terms)?;
+    let mut outcome = Session::new(&mut None, image, live, note)?.change(wanted.clone(), terms)?;
     owe(live, image, wanted, &mut outcome, note)?;
     Ok(outcome)
 }
@@ -222,7 +222,7 @@ fn end_stops(
 ) -> Result<(), RunError> {
     let terms = Terms { stop_essentials: true, deadline, ..Terms::new(Towards::Down) };
     let graph = Restricted { graph: image, only: bounced };
-    Session::new(image, live, note)?.change_in(&graph, bounced.clone(), terms)?;
+    Session::new(&mut None, image, live, note)?.change_in(&graph, bounced.clone(), terms)?;
     for service in bounced.iter() {
         // One that would not stop is told to go up all the same.
         live.states_mut().set(usize::from(service), State::DOWN)?;

@@ -58,13 +58,32 @@ struct Running {
     began: u64,
 }
 
+/// What a session needs of the kernel: several sessions of one command, one after the other, have the same.
+pub struct Desk {
+    epoll: Epoll,
+    signals: OwnedFd,
+    names: Names,
+}
+
+impl Desk {
+    fn new() -> Result<Self, RunError> {
+        let set = signal::Set::of(&[number::TERM, number::INT]);
+        signal::set_mask(set).map_err(RunError::prepare)?;
+        // A supervisor may go between the opening of its FIFO and the writing.
+        ignore_broken_pipes();
+        let signals = signal::signalfd(set).map_err(RunError::prepare)?;
+        let epoll = Epoll::new().map_err(RunError::prepare)?;
+        epoll.add(&signals, SIGNALS, EventFlags::IN).map_err(RunError::prepare)?;
+        raise_open_files();
+        Ok(Self { epoll, signals, names: Names::new() })
+    }
+}
+
 /// The services of one live directory, at hand.
 pub struct Session<'a> {
     image: &'a Image<'a>,
     live: &'a mut Live,
-    epoll: Epoll,
-    signals: OwnedFd,
-    names: Names,
+    desk: &'a Desk,
     /// Set to nothing while the session lives: the listeners' FIFOs have modes of their own.
     _umask: live::Umask,
     scripts: Option<Scripts>,
@@ -78,28 +97,23 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Prepares; nothing is changed yet. `note` is told what happens.
+    /// Prepares; nothing is changed yet. `note` is told what happens. `desk` is that of a session before, if there was one.
     pub fn new(
+        desk: &'a mut Option<Desk>,
         image: &'a Image<'a>,
         live: &'a mut Live,
         note: &'a mut dyn FnMut(Note),
     ) -> Result<Self, RunError> {
-        let set = signal::Set::of(&[number::TERM, number::INT]);
-        signal::set_mask(set).map_err(RunError::prepare)?;
-        // A supervisor may go between the opening of its FIFO and the writing.
-        ignore_broken_pipes();
-        let signals = signal::signalfd(set).map_err(RunError::prepare)?;
-        let epoll = Epoll::new().map_err(RunError::prepare)?;
-        epoll.add(&signals, SIGNALS, EventFlags::IN).map_err(RunError::prepare)?;
-        raise_open_files();
+        let desk = match desk {
+            Some(desk) => desk,
+            none => none.insert(Desk::new()?),
+        };
         let mut watches = Vec::new();
         watches.resize_with(image.db().longruns(), || None);
         Ok(Self {
             image,
             live,
-            epoll,
-            signals,
-            names: Names::new(),
+            desk,
             _umask: live::Umask::none(),
             scripts: None,
             watches,
@@ -180,6 +194,9 @@ impl<'a> Session<'a> {
     fn see_off(&mut self) {
         /// Longer than a process takes to end by SIGTERM; one that does not listen is not waited for.
         const MOMENT: u64 = 1_000;
+        if self.leaving.is_empty() {
+            return;
+        }
         let end = Millis(monotonic().0 + MOMENT);
         loop {
             self.leaving.retain_mut(|watch| matches!(watch.progress(), Progress::Waiting));
@@ -236,12 +253,12 @@ impl<'a> Session<'a> {
         let begun = noted
             .and_then(|()| self.directory(service).map_err(Why::Control))
             .map_err(|why| if matches!(why, Why::Control(Errno::NOENT)) { Why::NotSupervised } else { why })
-            .and_then(|dir| Watch::begin(dir, (service, &self.names), towards, notifies, deadline))
+            .and_then(|dir| Watch::begin(dir, (service, &self.desk.names), towards, notifies, deadline))
             .and_then(|mut watch| {
                 if watch.waits_for_word() && !self.can_say(service) {
                     watch.take_as_it_is();
                 }
-                self.epoll.add(&watch, u64::from(service), EventFlags::IN).map_err(Why::Control)?;
+                self.desk.epoll.add(&watch, u64::from(service), EventFlags::IN).map_err(Why::Control)?;
                 watch.tell().map(|()| watch)
             });
         match begun {
@@ -326,7 +343,7 @@ impl<'a> Session<'a> {
     /// will start it before it reads the `d`; a next command must not take that for its own start.
     fn tell_to_stop(&mut self, service: u16, in_a_hurry: bool, unheard: bool) {
         let Ok(directory) = self.directory(service) else { return };
-        let begun = Watch::begin(directory, (service, &self.names), Towards::Down, false, None);
+        let begun = Watch::begin(directory, (service, &self.desk.names), Towards::Down, false, None);
         match begun.and_then(|watch| watch.tell().map(|()| watch)) {
             Ok(mut watch) if !in_a_hurry && (unheard || !watch.is_there()) => {
                 watch.expect_up();
@@ -412,8 +429,8 @@ impl<'a> Session<'a> {
             Some(scripts) => scripts,
             none => {
                 let scripts =
-                    connect_in_time(self.live, bound, timeout, &self.signals).map_err(Why::NoRunner)?;
-                self.epoll.add(&scripts, RUNNER_KEY, EventFlags::IN).map_err(Why::NoRunner)?;
+                    connect_in_time(self.live, bound, timeout, &self.desk.signals).map_err(Why::NoRunner)?;
+                self.desk.epoll.add(&scripts, RUNNER_KEY, EventFlags::IN).map_err(Why::NoRunner)?;
                 none.insert(scripts)
             }
         };
@@ -433,7 +450,7 @@ impl<'a> Session<'a> {
         let next = self.deadlines.peek().map(|Reverse((at, _))| *at);
         let until = [next, terms.deadline].into_iter().flatten().min();
         let timeout = until.map(|at| Millis(at.0.saturating_sub(monotonic().0)));
-        for key in self.epoll.wait(timeout).map_err(RunError::wait)? {
+        for key in self.desk.epoll.wait(timeout).map_err(RunError::wait)? {
             match key {
                 SIGNALS => self.interrupted(change, terms.towards, outcome),
                 RUNNER_KEY => self.hear_runner(change, terms.towards),
@@ -445,7 +462,7 @@ impl<'a> Session<'a> {
     }
 
     fn interrupted(&mut self, change: &mut Change<'_>, towards: Towards, outcome: &mut Outcome) {
-        while let Ok(Some(info)) = signal::next_signal(self.signals.as_fd()) {
+        while let Ok(Some(info)) = signal::next_signal(self.desk.signals.as_fd()) {
             outcome.signal = Some(info.signal);
             (self.note)(Note::Signal(info.signal));
             change.stop();
@@ -493,6 +510,9 @@ impl<'a> Session<'a> {
 
     /// Longruns whose time is over have failed.
     fn expire(&mut self, change: &mut Change<'_>, towards: Towards) {
+        if self.deadlines.is_empty() {
+            return;
+        }
         let now = monotonic();
         while let Some(Reverse((at, service))) = self.deadlines.peek().copied() {
             if at > now {
@@ -560,9 +580,9 @@ impl<'a> Session<'a> {
 
     fn wait_for_reloads(&mut self, terms: &Terms, outcome: &mut Outcome) -> Result<(), RunError> {
         let timeout = terms.deadline.map(|at| Millis(at.0.saturating_sub(monotonic().0)));
-        for key in self.epoll.wait(timeout).map_err(RunError::wait)? {
+        for key in self.desk.epoll.wait(timeout).map_err(RunError::wait)? {
             if key == SIGNALS {
-                while let Ok(Some(info)) = signal::next_signal(self.signals.as_fd()) {
+                while let Ok(Some(info)) = signal::next_signal(self.desk.signals.as_fd()) {
                     outcome.signal = Some(info.signal);
                     (self.note)(Note::Signal(info.signal));
                 }

@@ -4,17 +4,18 @@
 //! The next generation is built before anything stops, so that a full file system is found out while nothing has
 //! happened yet. The link is the commit point: before it every failure leads back, after it everything leads forward.
 
-use crate::forward::{Built, Forward, SWITCH, Way};
+use crate::forward::{Built, Forward, SWITCH, Way, moves_entries};
 use crate::note::{Note, Outcome, RunError};
 use crate::owed::owe;
 use crate::recover::{settle, start};
-use crate::session::{Session, Terms};
+use crate::session::{Desk, Session, Terms};
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use engine::{Image, Set, Towards};
 use live::journal::{self, Journal, Side, Update};
-use live::service_dir::{self, add_version, same_files};
-use live::{Builder, Id, ImageSource, Live, LiveError, Locked, Names, Notes, Phase, State, Umask};
+use live::service_dir::{self, add_version};
+use live::{Builder, Id, ImageSource, Live, LiveError, Names, Notes, Phase, ScanDir, State, Umask};
+use sys::Path;
 use sys::fault::step_at;
 use sys::time::Millis;
 use update::{Plan, Restricted};
@@ -89,7 +90,7 @@ pub fn update(
     mut live: Live,
     old: &Image<'_>,
     new: &Image<'_>,
-    plan: &Plan<'_>,
+    plan: &Plan<'static>,
     request: &Request<'_>,
     tell: &mut Listeners<'_>,
 ) -> Result<Updated, UpdateError> {
@@ -112,7 +113,7 @@ pub fn update(
         let done = match step {
             JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::from),
             BUILD => build(&live, &names, plan, request, next).map(|built| way.built = Some(built)),
-            STOP => match stop(&mut live, old, plan, request, tell.old) {
+            STOP => match stop(&mut live, old, plan, request, &mut way.desk, tell.old) {
                 Ok(mut outcome) if !outcome.is_good() => {
                     // The command is over: what it stopped stays stopped, as the reference leaves it, and is owed.
                     live::undo_update(live.locked(), &names, &journal)?;
@@ -175,20 +176,25 @@ pub(crate) fn from_journal(set: &journal::Set, len: usize) -> Set {
 fn build(
     live: &Live,
     names: &Names,
-    plan: &Plan<'_>,
+    plan: &Plan<'static>,
     request: &Request<'_>,
     next: u32,
 ) -> Result<Built, RunError> {
     let (locked, generation) = (live.locked(), live.generation());
-    let (scandir, prefix, skeg) = (generation.scandir()?, generation.prefix()?, generation.skeg()?);
+    let (path, prefix, skeg) = (generation.scandir()?, generation.prefix()?, generation.skeg()?);
+    // Where no entry moves, none is looked at.
+    let sv = if moves_entries(plan) { locked.place().absolute_sv()? } else { Path::default() };
+    let scandir = ScanDir::open(&path, prefix.as_bytes(), &sv)?;
     let _umask = Umask::none();
     let builder = Builder::begin(locked.place(), next)?;
     let mut ids = Vec::with_capacity(plan.new.longruns());
     for service in plan.new.services().take(plan.new.longruns()) {
         let index = service.index() as u16;
-        let id = match plan.continues(index).and_then(|old| Some((old, names.id(usize::from(old))?))) {
-            Some((old, id)) => {
-                new_version(locked, plan, id, old, index, next, skeg.to_bytes())?;
+        let id = match plan.continues(index).and_then(|old| names.id(usize::from(old))) {
+            Some(id) => {
+                if plan.in_place.contains(index) {
+                    add_version(locked.sv(), id, next, plan.new.files(service), skeg.to_bytes())?;
+                }
                 id
             }
             None => {
@@ -199,34 +205,15 @@ fn build(
         };
         ids.push(id);
     }
-    let notes =
-        Notes { compiled: request.compiled, scandir: &scandir, prefix: prefix.as_bytes(), skeg: &skeg };
+    let notes = Notes { compiled: request.compiled, scandir: &path, prefix: prefix.as_bytes(), skeg: &skeg };
     builder.notes(&notes)?;
     builder.image(request.source)?;
     let states = builder.states(plan.new.hash(), plan.new.len(), &ids)?;
-    Ok(Built { names: Names::new(ids), generation: builder.finish()?, states })
-}
-
-/// Writes a version into a service directory that goes on, if its files differ.
-fn new_version(
-    locked: &Locked,
-    plan: &Plan<'_>,
-    id: Id,
-    old: u16,
-    new: u16,
-    next: u32,
-    skeg: &[u8],
-) -> Result<(), LiveError> {
-    let (Some(old), Some(new)) = (plan.old.service(usize::from(old)), plan.new.service(usize::from(new)))
-    else {
-        return Ok(());
-    };
-    if plan.old.service_hash(old) == plan.new.service_hash(new)
-        || same_files(plan.old.files(old), plan.new.files(new))
-    {
-        return Ok(());
-    }
-    add_version(locked.sv(), id, next, plan.new.files(new), skeg)
+    let new = Names::new(ids);
+    let mut leaving = Vec::new();
+    names.all().iter().filter(|id| !new.has(**id)).for_each(|id| leaving.push(*id));
+    let (generation, image) = (builder.finish()?, plan.new.bytes());
+    Ok(Built { names: new, leaving, scandir, generation, states, image })
 }
 
 /// Stops what the plan says, and exactly that.
@@ -235,6 +222,7 @@ fn stop(
     old: &Image<'_>,
     plan: &Plan<'_>,
     request: &Request<'_>,
+    desk: &mut Option<Desk>,
     note: &mut dyn FnMut(Note),
 ) -> Result<Outcome, RunError> {
     if plan.stop.is_empty() {
@@ -247,7 +235,7 @@ fn stop(
         ..Terms::new(Towards::Down)
     };
     let graph = Restricted { graph: old, only: &plan.stop };
-    Session::new(old, live, note)?.change_in(&graph, plan.stop.clone(), terms)
+    Session::new(desk, old, live, note)?.change_in(&graph, plan.stop.clone(), terms)
 }
 
 /// Writes the true states of the next generation.

@@ -107,10 +107,10 @@ fn edit_file(call: &Call, edit: &Edit, path: &'static CStr) -> Result<u8, u8> {
 fn edit_live(call: &Call, edit: &Edit) -> Result<u8, u8> {
     let opened = open(call, call.live(), Access::Change, call.block())?;
     let old = *opened.image.db();
-    let image = edited(call, edit, &old)?;
+    let image: &'static [u8] = edited(call, edit, &old)?.leak();
     let compiled = opened.live.generation().compiled();
     let compiled = compiled.map_err(|e| crate::live_words::complain(call, call.live(), e))?;
-    let code = put_in_force(call, opened, &image, ImageSource::Copy(&image), &compiled)?;
+    let code = put_in_force(call, opened, image, ImageSource::Copy(image), &compiled)?;
     if code == 0 {
         call.say(t!("done in % alone: the next update or boot drops it"), call.live().to_bytes());
     }
@@ -121,7 +121,7 @@ fn edit_live(call: &Call, edit: &Edit) -> Result<u8, u8> {
 fn put_in_force(
     call: &Call,
     opened: Box<Opened>,
-    image: &[u8],
+    image: &'static [u8],
     source: ImageSource<'_>,
     compiled: &CStr,
 ) -> Result<u8, u8> {

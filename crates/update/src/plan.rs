@@ -59,7 +59,7 @@ pub struct Plan<'a> {
     pub kept: Set,
     /// What starts, with what that needs.
     pub start: Set,
-    /// What is kept or down, and gets a definition with other files.
+    /// What goes on in its directory, with a definition of other files: at once, or at its next start.
     pub in_place: Set,
     /// Of these, what asks to be reloaded at once.
     pub reload: Set,

@@ -117,7 +117,8 @@ fn act(call: &Call, o: &Options, command: Command, opened: &mut Opened, selected
         scripts: call.scripts()?,
     };
     let failed = |e| session_error(call, call.live(), e);
-    let mut session = Session::new(image, live, &mut note).map_err(failed)?;
+    let mut desk = None;
+    let mut session = Session::new(&mut desk, image, live, &mut note).map_err(failed)?;
     let outcome = match command {
         Command::Reload => session.reload(&selected, terms),
         _ if o.prune => prune(&mut session, selected, terms),

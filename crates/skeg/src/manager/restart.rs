@@ -24,7 +24,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let mut note = |n: Note| reporter.take(n);
     let terms = Terms { deadline: call.deadline(), scripts, ..Terms::new(Towards::Up) };
     let failed = |e| session_error(call, call.live(), e);
-    let mut session = Session::new(image, live, &mut note).map_err(failed)?;
+    let mut desk = None;
+    let mut session = Session::new(&mut desk, image, live, &mut note).map_err(failed)?;
     let outcome = run::restart::restart(&mut session, image, selected, terms).map_err(failed)?;
     Ok(ended(call, outcome))
 }

@@ -75,7 +75,7 @@ fn print_dry(plan: &Plan<'_>) -> Result<u8, u8> {
 
 /// Performs a plan on the live directory of `-l` and says how it went; the exit code.
 #[inline(never)]
-pub fn perform(call: &Call, opened: Box<Opened>, plan: &Plan<'_>, request: &Request<'_>) -> u8 {
+pub fn perform(call: &Call, opened: Box<Opened>, plan: &Plan<'static>, request: &Request<'_>) -> u8 {
     let Opened { live, image: old } = *opened;
     let new = Image::new(plan.new);
     let mut warn = |lacking: (u16, &CStr)| warn_of(call, &new, lacking);
