@@ -251,12 +251,20 @@ fn what_a_process_lives_by_stays_while_it_lives_whatever_the_wall_clock_says() {
     assert!(has("v1") && has("v2") && world.pid("web") == pid);
     world.skeg("recover", &[]).expect(0);
     assert!(has("v1"), "as long as it lives");
+    // Whatever comes since: what is neither its own nor in use goes.
+    for (tree, version) in [("a", 3), ("b", 4), ("a", 5)] {
+        world.apply(&[tree], &ALL);
+        let there: Vec<u32> = (1..=version).filter(|n| has(&format!("v{n}"))).collect();
+        let expected: Vec<u32> = [1, 2, version].into_iter().collect();
+        assert_eq!(there, expected);
+    }
+    world.apply(&["b"], &ALL);
     Service::at(world.scratch.at("scan/web")).control(b"k");
     must("another process", || ![0, pid].contains(&world.pid("web")));
     // Started when the clock was an hour behind: nobody lives in the old one any more.
     set_clock(-3_600);
     world.skeg("recover", &[]).expect(0);
-    assert!(!has("v1") && has("v2"));
+    assert!(!has("v1") && !has("v2") && has("v6"));
 }
 
 #[test]

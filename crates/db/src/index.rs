@@ -21,10 +21,8 @@ impl Index {
     /// The slot of a name: the one whose number `is` it, else the one where it belongs.
     #[inline(never)]
     fn slot(&self, name: &[u8], is: &dyn Fn(u32) -> bool) -> usize {
-        // FNV-1a, 32 bits.
-        let hash = |h: u32, byte: &u8| (h ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
         let mask = self.slots.len() - 1;
-        let mut at = name.iter().fold(0x811c_9dc5, hash) as usize & mask;
+        let mut at = crate::fnv(name) as usize & mask;
         // Ends at a free slot at the latest: there is one.
         while let Some(number) = self.slots.get(at).and_then(|slot| slot.checked_sub(1)) {
             if is(number) {

@@ -25,7 +25,7 @@ pub use check::{Problem, is_name};
 pub use edit::with_bundles;
 pub use encode::{EncodeError, NewBundle, NewFile, NewService, encode};
 pub use read::{Argv, Db, File, Ids};
-pub use sum::sum;
+pub use sum::{fnv, sum};
 
 /// For tests and fuzzers: what gets wrong bytes past the checksums.
 #[doc(hidden)]

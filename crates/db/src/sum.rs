@@ -39,6 +39,12 @@ const fn lane(lane: u64, w: &[[u8; 8]; 8], n: usize) -> u64 {
     fold(word(w[2 * n]) ^ K[n], word(w[2 * n + 1]) ^ lane)
 }
 
+/// FNV-1a, 32 bits: for what is short.
+#[inline]
+pub fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
 /// The checksum of these bytes.
 pub fn sum(bytes: &[u8]) -> u64 {
     let (blocks, tail) = bytes.as_chunks::<64>();

@@ -299,18 +299,18 @@ mod tests {
         let service = ServiceDir::open(locked.sv(), id).unwrap();
         service.switch(2, new.into_iter(), false).unwrap();
         assert_eq!((service.current(), service.next()), (Ok(Some(1)), Ok(Some(2))));
-        service.tidy(&|_| false).unwrap();
+        service.tidy(None).unwrap();
         let sv = format!("{}:sv/1.0", live.to_str().unwrap());
         assert_eq!(std::fs::read(format!("{sv}/run")).unwrap(), b"#!/bin/skeg x\nrest");
         assert!(std::fs::read(format!("{sv}/finish")).is_err());
         // A start came between the look at `current` and the new `next`.
         std::os::unix::fs::symlink("v1", format!("{sv}/next.new")).unwrap();
         std::fs::rename(format!("{sv}/next.new"), format!("{sv}/next")).unwrap();
-        service.tidy(&|_| false).unwrap();
+        service.tidy(None).unwrap();
         assert_eq!((service.current(), service.next()), (Ok(Some(1)), Ok(None)));
         service_dir::add_version(locked.sv(), id, 2, new.into_iter(), b"").unwrap();
         service.switch(2, new.into_iter(), true).unwrap();
-        service.tidy(&|_| false).unwrap();
+        service.tidy(None).unwrap();
         assert_eq!(std::fs::read(format!("{sv}/run")).unwrap(), b"new");
         assert_eq!(std::fs::read(format!("{sv}/finish")).unwrap(), b"f");
         let mut names: Vec<_> =
@@ -336,29 +336,94 @@ mod tests {
             let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
             service.switch(version, files(b"new").into_iter(), true).unwrap();
             let moved = service.moved_at_once(id).unwrap().expect("a time");
-            let started = crate::tree::started(child.id()).expect("a time");
+            let started = crate::tree::process(child.id(), crate::tree::About::Start).expect("a time");
             let now = sys::time::boot_ticks();
             assert!(started < moved && moved <= now + 1, "{started}, {moved}, {now}");
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        assert!(crate::tree::started(u32::MAX).is_none());
+        assert!(crate::tree::process(u32::MAX, crate::tree::About::Start).is_none());
         // A command that was killed between move and note; then what waits for a start, and comes by it.
         let current = format!("{}/live:sv/1.0/current", dir.display());
         let late = std::time::UNIX_EPOCH + std::time::Duration::from_secs(i32::MAX as u64);
         set_link_time(&current, late);
         assert!(service.moved_at_once(id).unwrap().unwrap() > sys::time::boot_ticks() + 1_000_000);
-        service.stamp_move().unwrap();
+        service.stamp_move(49).unwrap();
         assert!(service.moved_at_once(id).unwrap().unwrap() <= sys::time::boot_ticks() + 1);
         // One that is down.
         std::fs::remove_file(format!("{}/live:sv/1.0/supervise/status", dir.display())).unwrap();
         set_link_time(&current, late);
-        service.stamp_move().unwrap();
+        service.stamp_move(49).unwrap();
         assert_eq!(service.moved_at_once(id), Ok(None));
         service_dir::add_version(locked.sv(), id, 50, files(b"new").into_iter(), b"").unwrap();
         service.switch(50, files(b"new").into_iter(), false).unwrap();
         std::fs::rename(format!("{}/live:sv/1.0/next", dir.display()), &current).unwrap();
         assert_eq!(service.moved_at_once(id), Ok(None));
+        remove_test_dir(&dir);
+    }
+
+    #[test]
+    fn versions_between_go_while_a_process_lives_on() {
+        let (dir, live) = test_dir("between");
+        let locked = build(&live);
+        let id = Id { generation: 1, index: 0 };
+        let service = ServiceDir::open(locked.sv(), id).unwrap();
+        let folder = format!("{}/live:sv/1.0", dir.display());
+        std::fs::create_dir(format!("{folder}/supervise")).unwrap();
+        let mut status = [0; crate::tree::Status::SIZE];
+        status[31] = 1;
+        std::fs::write(format!("{folder}/supervise/status"), status).unwrap();
+        let versions = || -> Vec<u32> {
+            let names =
+                std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let mut all: Vec<u32> = names.filter_map(|name| name.strip_prefix('v')?.parse().ok()).collect();
+            all.sort_unstable();
+            all
+        };
+        let mut version = 1;
+        let mut add = |at_once| {
+            version += 1;
+            service_dir::add_version(locked.sv(), id, version, files(b"new").into_iter(), b"").unwrap();
+            service.switch(version, files(b"new").into_iter(), at_once).unwrap();
+        };
+        let start = || {
+            // Long enough that nothing that was moved before may have been moved after it.
+            let before = sys::time::boot_ticks();
+            while sys::time::boot_ticks() < before + 2 {
+                std::thread::yield_now();
+            }
+            let child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+            let started = crate::tree::process(child.id(), crate::tree::About::Start).expect("a time");
+            (child, started)
+        };
+        let (mut first, since) = start();
+        for _ in 0..5 {
+            add(true);
+            service.tidy(Some(since)).unwrap();
+        }
+        // That of the process, the one that it may have come to while that was moved, and the one in use.
+        assert_eq!(versions(), [1, 2, 6]);
+        let (mut second, since) = start();
+        for _ in 0..3 {
+            add(true);
+            service.tidy(Some(since)).unwrap();
+        }
+        assert_eq!(versions(), [6, 7, 9]);
+        // One that waits for a start, and comes by it.
+        add(false);
+        std::fs::rename(format!("{folder}/next"), format!("{folder}/current")).unwrap();
+        let (mut third, since) = start();
+        service.tidy(None).unwrap();
+        assert_eq!(versions(), [10]);
+        for _ in 0..3 {
+            add(true);
+            service.tidy(Some(since)).unwrap();
+        }
+        assert_eq!(versions(), [10, 11, 13]);
+        for child in [&mut first, &mut second, &mut third] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
         remove_test_dir(&dir);
     }
 

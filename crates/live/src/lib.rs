@@ -49,7 +49,7 @@ pub use saved::Saved;
 pub use scandir::ScanDir;
 pub use service_dir::{Id, ServiceDir, Supervisor, Umask};
 pub use settle::{
-    Differences, compare_entries, link_entries, remove_all, remove_directory, sweep, undo_init, undo_update,
+    Differences, compare_entries, link_entries, remove_all, remove_directory, undo_init, undo_update,
 };
 pub use state::{Phase, State, States};
 

@@ -23,6 +23,10 @@ pub const SHEBANG_MOST: usize = 200;
 /// [`ServiceDir::moved_at_once`] gives. The stamps of these links are no wall clock's, since that may be set back.
 const UNKNOWN: u64 = i32::MAX as u64 * 100;
 
+/// Nanoseconds beyond whole ticks: by these it is told that the time of a version's directory is when it was moved at once.
+const MOVED: u32 = 7_654_321;
+const TICK: u32 = 10_000_000;
+
 /// The name of a service directory: the generation that made it and the service's index there. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
@@ -285,7 +289,7 @@ impl ServiceDir {
             links::make(dir, &version, aside, What::ServiceDir)?;
             self.stamp(aside, UNKNOWN)?;
             fs::rename(dir, aside, dir, c"current").during(Op::Rename, What::ServiceDir)?;
-            self.stamp_move()?;
+            self.stamp_move(generation)?;
             // What waited for the next start is overtaken.
             return links::remove(self.dir(), c"next", What::ServiceDir);
         }
@@ -294,24 +298,28 @@ impl ServiceDir {
         fs::rename(&self.dir, c"next.new", &self.dir, c"next").during(Op::Rename, What::ServiceDir)
     }
 
-    fn stamp(&self, link: &CStr, ticks: u64) -> Result<(), LiveError> {
-        let at = Wall { seconds: (ticks / 100) as i64, nanos: (ticks % 100) as u32 * 10_000_000 };
-        fs::set_modified(&self.dir, link, at).during(Op::Write, What::ServiceDir)
+    fn stamp(&self, name: &CStr, ticks: u64) -> Result<(), LiveError> {
+        let at = Wall { seconds: (ticks / 100) as i64, nanos: (ticks % 100) as u32 * TICK + MOVED };
+        fs::set_modified(&self.dir, name, at).during(Op::Write, What::ServiceDir)
     }
 
-    fn current_stamp(&self) -> Result<u64, LiveError> {
-        let link = fs::lstat(&self.dir, c"current").during(Op::Read, What::ServiceDir)?;
-        Ok((link.st_mtime as u64).wrapping_mul(100).wrapping_add(link.st_mtime_nsec as u64 / 10_000_000))
+    /// The time of a link or directory in ticks, and whether it is one that [`Self::stamp`] has given it.
+    fn stamp_of(&self, name: &CStr) -> Result<(u64, bool), LiveError> {
+        let stat = fs::lstat(&self.dir, name).during(Op::Read, What::ServiceDir)?;
+        let (seconds, nanos) = (stat.st_mtime as u64, stat.st_mtime_nsec as u32);
+        Ok((seconds.wrapping_mul(100).wrapping_add(u64::from(nanos / TICK)), nanos % TICK == MOVED))
     }
 
-    /// Notes that `current` has been moved at once, unless that is noted already: only now it is certain that a process which
-    /// is started later is one of this version. Of a service that is down, and to be, no process can be older.
-    pub fn stamp_move(&self) -> Result<(), LiveError> {
-        if self.current_stamp()? != UNKNOWN {
+    /// Notes that `current` has been moved to this version at once, unless that is noted already: only now it is certain that a
+    /// process which is started later is one of this version. Of a service that is down, and to be, no process can be older.
+    pub fn stamp_move(&self, generation: u32) -> Result<(), LiveError> {
+        if self.stamp_of(c"current")?.0 != UNKNOWN {
             return Ok(());
         }
         let may_live = Status::read(&self.dir).is_ok_and(|status| status.pid != 0 || status.wanted_up);
-        self.stamp(c"current", if may_live { boot_ticks() + 1 } else { 0 })
+        let ticks = if may_live { boot_ticks() + 1 } else { 0 };
+        self.stamp(&version_name(generation), ticks)?;
+        self.stamp(c"current", ticks)
     }
 
     /// Puts a version's template in force, and makes what else instances need. Instances that are there stay as they are.
@@ -349,7 +357,7 @@ impl ServiceDir {
     /// When `current` was moved at once, in ticks since the machine was started: a process that is older may live by another version.
     /// None where no process can: this is the directory's first version, or the move came right before a start.
     pub fn moved_at_once(&self, id: Id) -> Result<Option<u64>, LiveError> {
-        let ticks = self.current_stamp()?;
+        let (ticks, _) = self.stamp_of(c"current")?;
         Ok(if ticks == 0 || self.current()? == Some(id.generation) { None } else { Some(ticks) })
     }
 
@@ -368,10 +376,16 @@ impl ServiceDir {
         remove::tree(self.dir.as_fd(), &version_name(generation), What::ServiceDir)
     }
 
-    /// Removes what no start will use any more: versions that are neither `current` nor `next` nor kept by `keep`, and
-    /// names that neither has.
-    pub fn tidy(&self, keep: &dyn Fn(u32) -> bool) -> Result<(), LiveError> {
+    /// Removes what no start will use any more, and nobody lives by: versions that are neither `current` nor `next`, and names
+    /// that neither has. `since`: when the service's process was started, where that was before `current` was moved.
+    pub fn tidy(&self, since: Option<u64>) -> Result<(), LiveError> {
         use sys::AsFd;
+        let lived_by = since.map(|since| self.lived_by(since)).transpose()?;
+        let keep = |name: &CStr, version: u32| -> Result<bool, LiveError> {
+            let (Some(since), Some((oldest, next))) = (since, lived_by) else { return Ok(false) };
+            let (moved, is_known) = self.stamp_of(name)?;
+            Ok(version >= oldest && (!is_known || moved <= since || version == next))
+        };
         let (current, next) = (self.current()?, self.next()?);
         if current.is_none() {
             return Ok(());
@@ -389,7 +403,7 @@ impl ServiceDir {
         fs::for_each_entry(&walk, |name, _, kind| {
             let bytes = name.to_bytes();
             if let Some(version) = bytes.strip_prefix(b"v").and_then(decimal) {
-                let used = current == Some(version) || next == Some(version) || keep(version);
+                let used = current == Some(version) || next == Some(version) || keep(name, version)?;
                 wanted |= used && self.has_instances(name)?;
                 return if used { Ok(()) } else { remove::tree(self.dir.as_fd(), name, What::ServiceDir) };
             }
@@ -406,6 +420,23 @@ impl ServiceDir {
             }
         }
         Ok(())
+    }
+
+    /// What a process that was started then may live by, of the versions that were moved at once: the last one that had been put in
+    /// force by then, and the next one after that, whose move may have begun. What was put in force by a start lies between them.
+    fn lived_by(&self, since: u64) -> Result<(u32, u32), LiveError> {
+        let walk = fs::open_dir(&self.dir, c".").during(Op::Open, What::ServiceDir)?;
+        let (mut last, mut next) = (0, u32::MAX);
+        fs::for_each_entry(&walk, |name, _, _| {
+            let Some(version) = name.to_bytes().strip_prefix(b"v").and_then(decimal) else { return Ok(()) };
+            match self.stamp_of(name)? {
+                (moved, true) if moved <= since => last = last.max(version),
+                (_, true) => next = next.min(version),
+                _ => {}
+            }
+            Ok::<_, LiveError>(())
+        })?;
+        Ok((last, next))
     }
 
     /// Whether this version makes instances.

@@ -67,24 +67,7 @@ pub fn compare_entries(
     Ok(found)
 }
 
-/// Takes away what the generation in force does not need: other generations, service directories that it does not name,
-/// versions that nobody uses. Their scan directory entries must be gone and their supervisors, too.
-///
-/// `keep(id, version)`: versions that a running process was started from.
-pub fn sweep(
-    locked: &Locked,
-    number: Option<u32>,
-    names: &Names,
-    keep: &dyn Fn(Id, u32) -> bool,
-) -> Result<(), LiveError> {
-    sweep_directories(locked, names)?;
-    for id in names.all() {
-        ServiceDir::open(locked.sv(), *id)?.tidy(&|version| keep(*id, version))?;
-    }
-    remove_others(locked.place(), number)
-}
-
-/// Takes away the service directories that are not named.
+/// Takes away the service directories that are not named. Their scan directory entries must be gone and their supervisors, too.
 fn sweep_directories(locked: &Locked, names: &Names) -> Result<(), LiveError> {
     let walk = fs::open_dir(locked.sv(), c".").during(Op::Open, What::Supervised)?;
     fs::for_each_entry(&walk, |name, _, _| match Id::parse(name.to_bytes()) {
@@ -100,7 +83,8 @@ pub fn remove_directory(locked: &Locked, id: Id) -> Result<(), LiveError> {
 
 /// Undoes an init that was cut short before `LIVE` existed: takes away all that it made, and the journal.
 pub fn undo_init(locked: &Locked) -> Result<(), LiveError> {
-    sweep(locked, None, &Names::default(), &|_, _| false)?;
+    sweep_directories(locked, &Names::default())?;
+    remove_others(locked.place(), None)?;
     remove::tree(locked.sv(), LINKS, What::Names)?;
     remove::tree(locked.sv(), c"journal.new", What::Journal)?;
     remove::tree(locked.sv(), c"history", What::History)?;

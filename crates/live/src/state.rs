@@ -197,8 +197,7 @@ impl States {
 
     /// The checksum of the directories' names.
     fn check(&self) -> u32 {
-        let names = self.bytes.get(self.header.ids_at()..).unwrap_or_default();
-        names.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+        db::fnv(self.bytes.get(self.header.ids_at()..).unwrap_or_default())
     }
 
     /// Writes a new state file into a generation under construction, every service down, and keeps it open.

@@ -104,9 +104,20 @@ pub fn is_held(base: impl AsFd, lock: &CStr) -> Result<bool> {
     }
 }
 
-/// When a process was started, in [`boot_ticks`](sys::time::boot_ticks); none where that can't be seen. Source: proc(5), field 22 of
-/// `stat`, the 20th behind the name in parentheses, in which anything may stand.
-pub fn started(pid: u32) -> Option<u64> {
+/// What can be asked of a process: words of `/proc/PID/stat`, counted from the name in parentheses, in which anything may
+/// stand. Source: proc(5).
+#[derive(Clone, Copy, Debug)]
+pub enum About {
+    /// The process that it is a child of.
+    Parent = 2,
+    /// The leader of its session.
+    Session = 4,
+    /// When it was started, in [`boot_ticks`](sys::time::boot_ticks).
+    Start = 20,
+}
+
+/// What the kernel says about a process; none where that can't be seen.
+pub fn process(pid: u32, about: About) -> Option<u64> {
     let mut path = CBuf::<40>::new();
     let _ = path.push(b"/proc/").and_then(|p| p.push_number(u64::from(pid)));
     let _ = path.push(b"/stat");
@@ -114,7 +125,7 @@ pub fn started(pid: u32) -> Option<u64> {
     let have = fs::read_full(fs::open_read(sys::CWD, &path).ok()?, &mut stat).ok()?;
     let stat = stat.get(..have)?;
     let name_end = stat.iter().rposition(|b| *b == b')')?;
-    let digits = stat.get(name_end..)?.split(|b| *b == b' ').nth(20)?;
+    let digits = stat.get(name_end..)?.split(|b| *b == b' ').nth(about as usize)?;
     digits.iter().try_fold(0u64, |n, digit| {
         digit.is_ascii_digit().then(|| n.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
     })

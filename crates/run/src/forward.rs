@@ -204,7 +204,7 @@ fn versions(live: &Live, forward: &Forward<'_>, names: &Names, at_once: bool) ->
         }
         if directory.current()? == Some(number) {
             // Moved by a command that was killed right behind it, perhaps.
-            directory.stamp_move()?;
+            directory.stamp_move(number)?;
             continue;
         }
         let up = live.states().get(service.index()).is_up();
@@ -227,19 +227,37 @@ pub(crate) fn tidy(live: &Live, forward: &Forward<'_>, names: &Names) -> Result<
             continue;
         }
         let directory = ServiceDir::open(live.locked().sv(), *id)?;
-        if !is_older(&directory, *id)? {
-            directory.tidy(&|_| false)?;
+        match lives_by(&directory, *id)? {
+            LivesBy::Current => directory.tidy(None)?,
+            LivesBy::OneOf(since) => directory.tidy(Some(since))?,
+            LivesBy::Any => {}
         }
     }
     Ok(())
 }
 
-/// Whether the service's process was started before the definition in use was put in place: then it lives on in another
-/// version, which has to stay. Nothing of it hangs on the wall clock; where it can't be told, it may be so.
-pub(crate) fn is_older(directory: &ServiceDir, id: Id) -> Result<bool, LiveError> {
-    let Some(moved) = directory.moved_at_once(id)? else { return Ok(false) };
-    let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(false) };
-    Ok(status.pid != 0 && tree::started(status.pid).is_none_or(|started| started < moved))
+/// By which version of its definition a service's process lives. Nothing of it hangs on the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LivesBy {
+    /// By the one in use, or there is no process.
+    Current,
+    /// It was started then, before the one in use was put in place: by another one, which has to stay.
+    OneOf(u64),
+    /// When it was started can't be told.
+    Any,
+}
+
+pub(crate) fn lives_by(directory: &ServiceDir, id: Id) -> Result<LivesBy, LiveError> {
+    let Some(moved) = directory.moved_at_once(id)? else { return Ok(LivesBy::Current) };
+    let Ok(status) = tree::Status::read(directory.dir()) else { return Ok(LivesBy::Current) };
+    if status.pid == 0 {
+        return Ok(LivesBy::Current);
+    }
+    Ok(match tree::process(status.pid, tree::About::Start) {
+        None => LivesBy::Any,
+        Some(started) if started < moved => LivesBy::OneOf(started),
+        Some(_) => LivesBy::Current,
+    })
 }
 
 /// Makes the scan directory's entries those of the new generation: what is new is supervised. Whether any were taken away.

@@ -4,7 +4,7 @@
 //! The order matters: first the listener, then one look at the status, then the command; so nothing is missed, and a service
 //! that is already there is seen at once.
 
-use crate::forward::is_older;
+use crate::forward::{LivesBy, lives_by};
 use crate::note::Why;
 use core::ffi::CStr;
 use engine::Towards;
@@ -252,7 +252,8 @@ impl AsFd for Watch {
 /// Whether the process of a service can say that it is ready: its definition may be another one than that of the image, and
 /// wait for the next start. Of a process that is older than the definition in use nobody knows it: it is taken as it is.
 pub(crate) fn can_say(directory: &ServiceDir, id: Id) -> bool {
-    !is_older(directory, id).unwrap_or(true) && fs::access(directory.dir(), c"notification-fd", 0).is_ok()
+    lives_by(directory, id) == Ok(LivesBy::Current)
+        && fs::access(directory.dir(), c"notification-fd", 0).is_ok()
 }
 
 /// Writes command bytes to the supervisor of the service in this directory.

@@ -8,12 +8,10 @@ use core::ffi::CStr;
 use db::{Corrupt, Db};
 use engine::{Image, Towards};
 use live::journal::Journal;
-use live::tree::Status;
+use live::tree::{About, Status, process};
 use live::{Access, Fault, Live, Locked, Phase, Wait};
 use run::oneshot::client::{is_unsettled, settle_scripts};
 use run::oneshot::protocol::DEFAULT_SCRIPTS;
-use sys::CBuf;
-use sys::fs;
 use sys::time::{Millis, monotonic};
 
 /// A live directory with its image.
@@ -158,21 +156,12 @@ impl Ancestors {
         let mut all = heapless::Vec::new();
         let mut pid = sys::process::pid();
         while pid > 1 && all.push(pid).is_ok() {
-            let mut path = CBuf::<32>::new();
-            let mut stat = [0; 512];
-            let _ = path.push(b"/proc/").and_then(|p| p.push_number(u64::from(pid)));
-            let _ = path.push(b"/stat");
-            let read = fs::open_read(sys::CWD, &path).and_then(|file| fs::read_full(&file, &mut stat));
-            let text = stat.get(..read.unwrap_or(0)).unwrap_or_default();
-            // After the name, which may hold anything: state, parent, group, session.
-            let Some(end) = text.iter().rposition(|b| *b == b')') else { break };
-            let mut fields = text.split_at(end).1.split(|b| *b == b' ').skip(2);
-            let mut number = || fields.next().and_then(|f| text::parse_u64(f).ok()).unwrap_or(0) as u32;
-            let (parent, _, session) = (number(), number(), number());
-            if all.len() == 1 && session > 1 {
+            let about = |what| process(pid, what).unwrap_or(0) as u32;
+            let session = if all.len() == 1 { about(About::Session) } else { 0 };
+            if session > 1 {
                 let _ = all.push(session);
             }
-            pid = parent;
+            pid = about(About::Parent);
         }
         Self(all)
     }
