@@ -87,7 +87,7 @@ fn journal_of(plan: &Plan<'_>, old: u32, new: u32) -> Update {
 
 /// Performs a plan. The live directory is locked, no journal is there, and the plan was made from its states.
 pub fn update(
-    mut live: Live,
+    live: &mut Live,
     old: &Image<'_>,
     new: &Image<'_>,
     plan: &Plan<'static>,
@@ -112,32 +112,32 @@ pub fn update(
         stopped |= step == STOP && !plan.stop.is_empty();
         let done = match step {
             JOURNAL => Journal::Update(journal.clone()).write(live.locked().sv()).map_err(RunError::from),
-            BUILD => build(&live, &names, plan, request, next).map(|built| way.built = Some(built)),
-            STOP => match stop(&mut live, old, plan, request, &mut way.desk, tell.old) {
+            BUILD => build(live, &names, plan, request, next).map(|built| way.built = Some(built)),
+            STOP => match stop(live, old, plan, request, &mut way.desk, tell.old) {
                 Ok(mut outcome) if !outcome.is_good() => {
                     // The command is over: what it stopped stays stopped, as the reference leaves it, and is owed.
                     live::undo_update(live.locked(), &names, &journal)?;
                     let mut wanted = plan.old_up.clone();
                     wanted.add_all(&plan.owed);
-                    owe(&mut live, old, &wanted, &mut outcome, tell.old)?;
+                    owe(live, old, &wanted, &mut outcome, tell.old)?;
                     Journal::remove(live.locked().sv())?;
                     return Ok(Updated::NotSwitched(outcome));
                 }
                 other => other.map(|_| ()),
             },
-            STATES => write_states(&live, plan, &mut way).map_err(RunError::from),
+            STATES => write_states(live, plan, &mut way).map_err(RunError::from),
             SWITCH => live::switch_link(live.locked().place()).map_err(RunError::from),
             later => {
-                way.step(later, &mut live, tell.new).map_err(UpdateError::After)?;
+                way.step(later, live, tell.new).map_err(UpdateError::After)?;
                 Ok(())
             }
         };
         if let Err(error) = done {
             let stopped = stopped.then_some(request.deadline);
-            return Err(back(&mut live, old, &names, &journal, stopped, tell.old, error));
+            return Err(back(live, old, &names, &journal, stopped, tell.old, error));
         }
     }
-    way.go(&mut live, tell.new).map(Updated::Switched).map_err(UpdateError::After)
+    way.go(live, tell.new).map(Updated::Switched).map_err(UpdateError::After)
 }
 
 /// Something could not be written: what was built goes, what was stopped comes back. Where nothing was stopped no service is

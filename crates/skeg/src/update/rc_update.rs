@@ -75,8 +75,8 @@ fn print_dry(plan: &Plan<'_>) -> Result<u8, u8> {
 
 /// Performs a plan on the live directory of `-l` and says how it went; the exit code.
 #[inline(never)]
-pub fn perform(call: &Call, opened: Box<Opened>, plan: &Plan<'static>, request: &Request<'_>) -> u8 {
-    let Opened { live, image: old } = *opened;
+pub fn perform(call: &Call, mut opened: Box<Opened>, plan: &Plan<'static>, request: &Request<'_>) -> u8 {
+    let Opened { live, image: old } = &mut *opened;
     let new = Image::new(plan.new);
     let mut warn = |lacking: (u16, &CStr)| warn_of(call, &new, lacking);
     let unable = run::init::has_wishes(&new)
@@ -94,10 +94,10 @@ pub fn perform(call: &Call, opened: Box<Opened>, plan: &Plan<'static>, request: 
         Reporter::new(call.name, image, verbosity, history)
     };
     let (mut stops, mut starts) = (None, None);
-    let mut tell_old = |note: Note| stops.get_or_insert_with(|| reporter(&old)).take(note);
+    let mut tell_old = |note: Note| stops.get_or_insert_with(|| reporter(old)).take(note);
     let mut tell_new = |note: Note| starts.get_or_insert_with(|| reporter(&new)).take(note);
     let mut listeners = Listeners { old: &mut tell_old, new: &mut tell_new };
-    match update(live, &old, &new, plan, request, &mut listeners) {
+    match update(live, old, &new, plan, request, &mut listeners) {
         Ok(Updated::Switched(outcome)) => ended(call, outcome),
         Ok(Updated::NotSwitched(outcome)) => {
             call.say(t!("not all services could be stopped: the old image stays in force"), b"");
