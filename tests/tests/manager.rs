@@ -256,6 +256,45 @@ fn a_start_given_up_before_its_supervisor_read_it_is_waited_for() {
     }
 }
 
+/// As with s6-rc: it counts as up until it has ended, so nothing that it needs goes before it.
+#[test]
+fn what_did_not_stop_in_time_is_waited_for_by_the_next_stop() {
+    for timeout in ["", "200\n"] {
+        let tree = Tree::new(&Suite::skeg(), |s| {
+            oneshot(s, "disk", "/bin/true", &[]);
+            longrun(s, "base", "trap '' TERM\necho >&3\nexec sleep 1000", &["disk"]);
+            s.file("src/base/notification-fd", "3\n");
+            if !timeout.is_empty() {
+                s.file("src/base/timeout-down", timeout);
+            }
+        });
+        tree.run("s6-rc", &["start", "base"]).expect(0);
+        let failed = if timeout.is_empty() { 2 } else { 1 };
+        tree.run("s6-rc", &["-t", if timeout.is_empty() { "200" } else { "0" }, "stop", "base"])
+            .expect(failed);
+        assert_eq!(tree.state("base")["state"], "stopping");
+        let done = tree.run("s6-rc", &["-t", "200", "stop", "disk"]);
+        assert!(done.code != 0 && done.err.contains("base"), "{done:?}");
+        assert!(!done.err.contains("script"), "{}", done.err);
+        assert_eq!(tree.state("disk")["state"], "up");
+        assert_eq!(tree.state("base")["state"], "stopping");
+        let done = tree.run("s6-rc", &["-t", "200", "-D", "-a", "change"]);
+        assert!(done.code != 0 && done.err.contains("base"), "{done:?}");
+        assert_eq!(tree.state("disk")["state"], "up");
+        // A start takes it back.
+        tree.run("s6-rc", &["start", "base"]).expect(0);
+        assert_eq!(tree.state("base")["state"], "up");
+        tree.run("s6-rc", &["-t", "200", "stop", "base"]);
+        kill(tree.scanner.service("base").status().expect("a status").pid, Signal::KILL);
+        tree.scanner.service("base").must("down", |s| s.pid == 0);
+        assert_eq!(tree.state("base")["state"], "down");
+        let table = tree.run("status", &["base"]).out;
+        assert!(table.contains(" down "), "{table}");
+        tree.run("s6-rc", &["-t", "5000", "stop", "disk"]).expect(0);
+        assert_eq!(tree.state("disk")["state"], "down");
+    }
+}
+
 #[test]
 fn a_restart_brings_back_all_that_was_up_and_nothing_else() {
     let tree = Tree::new(&Suite::skeg(), |s| {

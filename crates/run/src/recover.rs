@@ -249,7 +249,14 @@ pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(
             // It has a process and is not ready: nothing that needs it may start, and it is still on its way.
             continue;
         }
-        let settled = if up { State::UP } else { State::DOWN };
+        // One that was told to go down and has not ended counts as down for a start, and for a stop as what is on its way
+        // up does: what it needs goes on until it has ended.
+        let is_leaving = status.is_ok_and(|status| !status.wanted_up && status.pid != 0);
+        let settled = match (up, is_leaving) {
+            (true, _) => State::UP,
+            (_, true) => State::STARTING,
+            _ => State::DOWN,
+        };
         if !write {
             live.states_mut().note(service, settled);
             continue;

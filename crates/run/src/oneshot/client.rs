@@ -103,7 +103,8 @@ impl AsFd for Scripts {
 
 /// Whether a script may be running that a command started which has died since.
 pub fn is_unsettled(live: &Live) -> bool {
-    live.states().iter().any(|s| matches!(s.phase, Phase::Starting | Phase::Stopping))
+    let scripts = live.states().iter().skip(live.states().longruns());
+    scripts.into_iter().any(|s| matches!(s.phase, Phase::Starting | Phase::Stopping))
 }
 
 /// Waits until no script runs that a command started which has died since, and reads the states again. To be called with the

@@ -10,7 +10,7 @@ use crate::applet::Call;
 use crate::words;
 use core::ffi::CStr;
 use engine::{Set, Towards};
-use live::{Access, History};
+use live::{Access, History, Phase};
 use run::{Note, Outcome, Session, Terms};
 use sys::start::Strings;
 
@@ -100,6 +100,13 @@ fn select(call: &Call, o: &Options, command: Command, opened: &Opened, names: St
     }
     if call.has(b'a') {
         selected.add_all(&run::up_set(&opened.live));
+        if command == Command::Change && o.towards == Towards::Down {
+            // What has a process still, though it did not get ready or did not end in time.
+            let states = opened.live.states().iter().zip(0..);
+            states
+                .filter(|(state, _)| state.phase == Phase::Starting)
+                .for_each(|(_, at)| _ = selected.insert(at));
+        }
     }
     Ok(selected)
 }

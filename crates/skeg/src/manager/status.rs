@@ -41,9 +41,12 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     Ok(u8::from(!found.iter().all(Found::is_up)))
 }
 
-/// A service's state in one word.
+/// A service's state in one word. What a stop gave up on is on its way, and its supervisor knows how far.
 pub fn state(found: &Found<'_>) -> &'static [u8] {
+    let told_to_go = found.status.filter(|status| !status.wanted_up);
     match found.state.phase {
+        Phase::Starting | Phase::Stopping if told_to_go.is_some_and(|status| status.pid == 0) => b"down",
+        Phase::Starting if told_to_go.is_some() => b"stopping",
         Phase::Up => b"up",
         Phase::Down => b"down",
         Phase::Starting => b"starting",
@@ -113,7 +116,7 @@ fn detail(f: &Found<'_>) -> &'static [u8] {
         Some(s) if s.finishing => b"finishing",
         _ if f.is_given_up() => b"failed",
         Some(s) if s.wanted_up && f.state.is_up() && !s.is_up() => b"restarting",
-        Some(s) if f.state.is_up() && s.ready => b"up, ready",
+        Some(s) if f.state.phase == Phase::Up && s.is_up() && s.ready => b"up, ready",
         Some(s) if f.state.phase == Phase::Down && s.is_up() => b"down, but runs",
         _ => state(f),
     }
