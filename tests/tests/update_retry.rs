@@ -308,6 +308,65 @@ fn a_stop_that_is_given_up_leaves_what_recover_starts() {
     }
 }
 
+/// Trees `a`, `b` and `c` with one longrun that ignores SIGTERM, tells its tree into `log`, and in `b` never says that it is ready.
+fn stubborn(scratch: &Scratch) -> Scanner {
+    let skeg = Suite::skeg();
+    for tree in ["a", "b", "c"] {
+        let ready = if tree == "b" { "" } else { "echo >&3\n" };
+        scratch.file(format!("{tree}/base/type"), "longrun\n");
+        scratch.file(format!("{tree}/base/notification-fd"), "3\n");
+        let run = format!("#!/bin/sh\ntrap '' TERM\necho {tree} >>../../log\n{ready}exec sleep 1000\n");
+        scratch.file(format!("{tree}/base/run"), run);
+        scratch.run(&skeg, "s6-rc-compile", &[&format!("{tree}.img"), tree]).expect(0);
+    }
+    let (scanner, live) = (Scanner::start(scratch, &skeg), scratch.text("live"));
+    let words = ["-l", &live, "-c", &scratch.text("a.img"), &scratch.text("scan")];
+    scratch.run(&skeg, "s6-rc-init", &words).expect(0);
+    scratch.run(&skeg, "s6-rc", &["-l", &live, "-u", "change", "base"]).expect(0);
+    scanner
+}
+
+/// Its old process must not pass for the new definition's: the update again still has to end it.
+#[test]
+fn what_did_not_stop_in_time_is_stopped_by_the_update_again() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    let scanner = stubborn(&scratch);
+    let (base, live, image) = (scanner.service("base"), scratch.text("live"), scratch.text("c.img"));
+    let old = base.status().expect("a status").pid;
+    for _ in 0..2 {
+        let done = scratch.run(&skeg, "apply", &["-l", &live, "-t", "300", &image]).expect(10);
+        assert_eq!(down(&done), ["base"], "{}", done.err);
+        let status = scratch.run(&skeg, "status", &["-l", &live, "base"]).expect(1).out;
+        assert!(status.contains("stopping"), "{status}");
+    }
+    let plan = scratch.run(&skeg, "plan", &["-l", &live, &image]).expect(0).out;
+    assert!(plan.contains("restart  base: its run file changed"), "{plan}");
+    let again = scratch.start(&skeg, "apply", &["-l", &live, &image]);
+    base.must("told to stop", |s| !s.want_up && s.pid == old);
+    harness::process::kill(old, rustix::process::Signal::KILL);
+    again.finish(harness::process::LONG).expect(0);
+    assert_eq!(scratch.read("log"), "a\nc\n");
+    base.must("the new one", |s| s.up() && s.pid != old);
+}
+
+/// An update to definitions that hang is mended by one to better ones, without a stop by hand.
+#[test]
+fn what_did_not_get_ready_in_time_is_restarted_by_an_update_that_changes_it() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    let scanner = stubborn(&scratch);
+    let (base, live) = (scanner.service("base"), scratch.text("live"));
+    let apply = |image: &str| {
+        let apply = scratch.start(&skeg, "apply", &["-l", &live, "-t", "2000", &scratch.text(image)]);
+        let told = base.must("told to stop", |s| !s.want_up);
+        harness::process::kill(told.pid, rustix::process::Signal::KILL);
+        apply.finish(harness::process::LONG)
+    };
+    assert_eq!(down(&apply("b.img").expect(2)), ["base"]);
+    apply("c.img").expect(0);
+    assert_eq!(scratch.read("log"), "a\nb\nc\n");
+    base.must("ready", |s| s.up() && s.ready);
+}
+
 /// What another command left is finished within the time of the one that finds it.
 #[test]
 fn the_time_of_a_command_holds_for_what_it_finishes_first() {

@@ -22,5 +22,5 @@ mod session;
 pub mod update;
 
 pub use note::{Note, Outcome, RunError, Trouble, Why};
-pub use owed::owed_set;
+pub use owed::{owed_set, up_or_on_its_way};
 pub use session::{Desk, Session, Terms, up_set};

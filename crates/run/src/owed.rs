@@ -4,6 +4,7 @@
 
 use crate::longrun::can_say;
 use crate::note::{Note, Outcome};
+use crate::session::up_set;
 use engine::{Graph, Image, Set, Towards};
 use live::{Live, LiveError, Phase, ServiceDir, State, tree};
 
@@ -15,6 +16,18 @@ pub fn owed_set(live: &Live) -> Set {
         owed.insert(index as u16);
     }
     owed
+}
+
+/// What counts as up for the plan of an update: also a longrun that is owed and has a process all the same, on its way up or
+/// down. As one that is down it would be started only, and the process of the old definition pass for that of the new one.
+pub fn up_or_on_its_way(live: &Live) -> Set {
+    let mut up = up_set(live);
+    for service in owed_set(live).iter() {
+        if live.states().get(usize::from(service)).phase == Phase::Starting {
+            up.insert(service);
+        }
+    }
+    up
 }
 
 /// Records what of this is not up now, and tells it. To be called while the journal is still there.

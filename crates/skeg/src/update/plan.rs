@@ -66,7 +66,7 @@ fn apart(call: &Call, opened: &Opened) -> Vec<(&'static [u8], Text)> {
 pub fn make(call: &Call, opened: &Opened, file: &ImageFile) -> Result<Plan<'static>, u8> {
     let old = *opened.image.db();
     let rules = conversion::read(call, &old)?;
-    let (up, owed) = (run::up_set(&opened.live), run::owed_set(&opened.live));
+    let (up, owed) = (run::up_or_on_its_way(&opened.live), run::owed_set(&opened.live));
     smart(old, file.db, up, owed, &rules).map_err(|e| conversion::refuse(call, &rules, &old, e))
 }
 
@@ -176,7 +176,7 @@ fn supervised(call: &Call, opened: &Opened) -> Result<Members, u8> {
 fn fit(call: &Call, opened: &Opened, saved: Saved) -> Result<(&'static CStr, ImageFile, Plan<'static>), u8> {
     let moved = |why| call.fail(MOVED, t!("%: the plan does not fit any more; make it again"), why);
     let old = *opened.image.db();
-    let (up, owed) = (run::up_set(&opened.live), run::owed_set(&opened.live));
+    let (up, owed) = (run::up_or_on_its_way(&opened.live), run::owed_set(&opened.live));
     if saved.old != (Side { generation: opened.live.generation().number(), hash: old.hash() }) {
         return Err(moved(t!("another image is in force than when the plan was made").bytes()));
     }

@@ -38,9 +38,14 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     file.must_fit(call)?;
     let old = *opened.image.db();
     let rules = conversion::read(call, &old)?;
-    let plan =
-        update::reference(old, file.db, run::up_set(&opened.live), run::owed_set(&opened.live), &rules)
-            .map_err(|e| conversion::refuse(call, &rules, &old, e))?;
+    let plan = update::reference(
+        old,
+        file.db,
+        run::up_or_on_its_way(&opened.live),
+        run::owed_set(&opened.live),
+        &rules,
+    )
+    .map_err(|e| conversion::refuse(call, &rules, &old, e))?;
     if dry {
         tell_unfinished(call, &opened.live, true);
         return print_dry(&plan);
