@@ -367,6 +367,29 @@ fn what_did_not_get_ready_in_time_is_restarted_by_an_update_that_changes_it() {
     base.must("ready", |s| s.up() && s.ready);
 }
 
+/// A signal means the whole command, also while it finishes what another one left: it must not go on with its own work.
+#[test]
+fn a_signal_during_a_recovery_ends_the_command_that_it_came_before() {
+    let world = World::new();
+    world.scratch.file("b/other/run", "#!/bin/sh\n: >../../begun\nexec sleep 1000\n");
+    world.scratch.file("b/other/notification-fd", "3\n");
+    let (live, source) = (world.text("live"), world.text("b"));
+    let apply = || world.scratch.start(&Suite::skeg(), "apply", &["-l", &live, &source]);
+    let first = apply();
+    must("it waits for what never gets ready", || world.scratch.at("begun").exists());
+    first.signal(rustix::process::Signal::KILL);
+    first.finish(harness::process::LONG);
+    let second = apply();
+    let blocked = || harness::process::status_field(second.pid(), "SigBlk");
+    must("it reads its signals", || blocked().is_some_and(|set| set.trim_matches('0') != ""));
+    second.signal(rustix::process::Signal::INT);
+    let done = second.finish(harness::process::LONG).expect(1);
+    assert_eq!(done.err.matches("SIGINT").count(), 1, "{}", done.err);
+    // With those that had not been started again when it came.
+    assert!(down(&done).contains(&"other"), "{}", done.err);
+    assert!(!world.scratch.at("live:sv/journal").exists());
+}
+
 /// What another command left is finished within the time of the one that finds it.
 #[test]
 fn the_time_of_a_command_holds_for_what_it_finishes_first() {

@@ -16,19 +16,19 @@ pub const OPTIONS: &str = "0 l=livedir v#verbosity t#timeout w#wait";
 pub fn main(call: &Call) -> Result<u8, u8> {
     let live = call.live();
     let locked = lock(call, live, Access::Change, call.patience())?;
-    let good = mend(call, live, locked, call.deadline(), call.number(b'v', 1))?;
-    Ok(u8::from(!good))
+    let services = mend(call, live, locked, call.deadline(), call.number(b'v', 1))?;
+    Ok(u8::from(services.is_some_and(|o| !o.is_good())))
 }
 
-/// Finishes an unfinished command and says so; the lock is given up. Whether all services came back; else the exit
-/// code, after a message.
+/// Finishes an unfinished command and says so; the lock is given up. How bringing services back went, where there were any;
+/// else the exit code, after a message.
 fn mend(
     call: &Call,
     live: &CStr,
     locked: Locked,
     deadline: Option<Millis>,
     verbosity: u32,
-) -> Result<bool, u8> {
+) -> Result<Option<run::Outcome>, u8> {
     let mut began = false;
     let mut tell = |image: &engine::Image<'_>, note| {
         let mut reporter = Reporter::new(call.name, image, verbosity, None);
@@ -39,7 +39,7 @@ fn mend(
         reporter.take(note);
     };
     let (what, services) = match recover(locked, deadline, &mut tell).map_err(|e| say(call, live, e))? {
-        Recovered::Nothing => return Ok(true),
+        Recovered::Nothing => return Ok(None),
         Recovered::InitUndone => (t!("%: an init that was cut short has been undone"), None),
         Recovered::InitDone => (t!("%: an init that was cut short has been completed"), None),
         Recovered::UpdateUndone(o) => (t!("%: an update that was cut short has been undone"), Some(o)),
@@ -47,7 +47,6 @@ fn mend(
         Recovered::ChangeDone(o) => (t!("%: a change that was cut short has been completed"), Some(o)),
         Recovered::OwedStarted(o) => (t!("%: what a command that failed had left down was started"), Some(o)),
     };
-    let good = services.is_none_or(|o| o.is_good());
     if verbosity > 0 {
         call.say(what, live.to_bytes());
         if services.is_some_and(|o| o.owed != 0) {
@@ -57,7 +56,7 @@ fn mend(
             owed(call, outcome);
         }
     }
-    Ok(good)
+    Ok(services)
 }
 
 /// For a command that holds the lock: finishes what another left, and takes the lock again.
@@ -66,7 +65,11 @@ pub fn finish(call: &Call, live: &CStr, mut locked: Locked, wait: Wait) -> Resul
     let complain = |e| live_words::complain(call, live, e);
     // Between the two locks another one may have come, and died.
     while locked.journal().map_err(complain)?.is_some() {
-        mend(call, live, locked, call.deadline(), 1)?;
+        let services = mend(call, live, locked, call.deadline(), 1)?;
+        if services.is_some_and(|o| o.signal.is_some()) {
+            // Who sent it means the whole command.
+            return Err(1);
+        }
         locked = Locked::open(live, Access::Change, wait).map_err(complain)?;
     }
     Journal::remove_new(locked.sv()).map_err(complain)?;
