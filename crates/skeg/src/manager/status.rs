@@ -111,11 +111,7 @@ fn table(found: &[Found<'_>]) -> Vec<u8> {
 fn detail(f: &Found<'_>) -> &'static [u8] {
     match f.status {
         _ if f.state.uncertain => b"uncertain",
-        _ if f.owed => match state(f) {
-            b"starting" => b"starting, owed",
-            b"stopping" => b"stopping, owed",
-            _ => b"down, owed",
-        },
+        _ if f.owed && f.state.phase == Phase::Down => b"down, owed",
         None if !f.oneshot && !f.hidden => b"unsupervised",
         Some(s) if s.finishing => b"finishing",
         _ if f.is_given_up() => b"failed",
