@@ -14,6 +14,7 @@ mod blake2s;
 mod check;
 mod edit;
 mod encode;
+mod generated;
 mod hash;
 pub mod index;
 pub mod layout;
@@ -24,6 +25,7 @@ mod sum;
 pub use check::{Problem, is_name};
 pub use edit::with_bundles;
 pub use encode::{EncodeError, NewBundle, NewFile, NewService, encode};
+pub use generated::{GENERATED, RUN, SCRIPT};
 pub use read::{Argv, Db, File, Ids};
 pub use sum::{fnv, sum};
 
@@ -155,7 +157,7 @@ impl Flags {
     pub const MANUAL: Self = Self(1 << 16);
     /// `reload-on-change`: an update puts the new definition in place at once and sends the reload signal.
     pub const RELOAD_ON_CHANGE: Self = Self(1 << 17);
-    /// It has a file `settings`: its `run` is generated and applies them.
+    /// It has process settings: its `run` is generated and applies them.
     pub const SETTINGS: Self = Self(1 << 18);
     /// Made by the compiler: the oneshot runner, the pipe holder.
     pub const INTERNAL: Self = Self(1 << 19);

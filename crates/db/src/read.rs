@@ -347,6 +347,11 @@ impl<'a> Db<'a> {
         }
     }
 
+    /// One file of a service directory, by its place among them.
+    pub fn file_at(&self, id: ServiceId, at: usize) -> Option<File<'a>> {
+        self.file_records(id).get(at).map(|r| self.file(r))
+    }
+
     /// One file of a service directory, by its path.
     pub fn find_file(&self, id: ServiceId, path: &[u8]) -> Option<File<'a>> {
         let records = self.file_records(id);

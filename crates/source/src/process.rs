@@ -15,12 +15,9 @@ mod tests;
 pub use names::{capability_name, limit_name};
 
 use alloc::vec::Vec;
+use db::{RUN, SCRIPT};
 use sys::process::Resource;
 
-/// The first line of a generated `run`; the token becomes the path of the binary when the file is written.
-pub const RUN: &[u8] = b"#!@SKEG@ s6rc-run\n";
-/// What comes before the settings in the command line of a oneshot that has some: its runner is skeg.
-pub const SCRIPT: &[u8] = b"/proc/self/exe\0s6rc-script\0";
 /// The first line of a generated `finish`.
 const FINISH: &[u8] = b"#!@SKEG@ s6rc-finish\n";
 /// The second line of a generated script; another one is refused.
@@ -56,17 +53,17 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// Every one, in the order in which they are written.
+    /// Every one, in the order in which they are written: that of their names.
     pub const ALL: [Self; 9] = [
-        Self::User,
-        Self::Groups,
-        Self::Cgroup,
-        Self::Rlimits,
-        Self::OomScore,
-        Self::Nice,
-        Self::Umask,
-        Self::NoNewPrivs,
         Self::Capabilities,
+        Self::Cgroup,
+        Self::Groups,
+        Self::Nice,
+        Self::NoNewPrivs,
+        Self::OomScore,
+        Self::Rlimits,
+        Self::Umask,
+        Self::User,
     ];
 
     /// The name of its file.
@@ -365,9 +362,13 @@ impl<'a> Settings<'a> {
     pub fn run(&self) -> Vec<u8> {
         let mut bytes = [RUN, HEADER, b"\n"].concat();
         for (setting, line) in &self.lines {
-            push_line(&mut bytes, *setting, &[line]);
+            // All that a file says stays together: this line says that there is a cgroup.
+            if *setting == Setting::Cgroup && line.is_empty() {
+                self.push_path(&mut bytes);
+            } else {
+                push_line(&mut bytes, *setting, &[line]);
+            }
         }
-        self.push_path(&mut bytes);
         if let Some(command) = &self.command {
             bytes.extend_from_slice(COMMAND);
             bytes.push(b'\n');

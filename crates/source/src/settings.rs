@@ -13,16 +13,17 @@ use crate::{Definition, Type};
 use alloc::vec::Vec;
 use db::Flags;
 
+/// In the order of their names, in which whoever compares two images expects them.
 const FILES: [(Known, Setting); 9] = [
-    (Known::User, Setting::User),
-    (Known::Groups, Setting::Groups),
-    (Known::Cgroup, Setting::Cgroup),
-    (Known::Rlimits, Setting::Rlimits),
-    (Known::OomScore, Setting::OomScore),
-    (Known::Nice, Setting::Nice),
-    (Known::Umask, Setting::Umask),
-    (Known::NoNewPrivs, Setting::NoNewPrivs),
     (Known::Capabilities, Setting::Capabilities),
+    (Known::Cgroup, Setting::Cgroup),
+    (Known::Groups, Setting::Groups),
+    (Known::Nice, Setting::Nice),
+    (Known::NoNewPrivs, Setting::NoNewPrivs),
+    (Known::OomScore, Setting::OomScore),
+    (Known::Rlimits, Setting::Rlimits),
+    (Known::Umask, Setting::Umask),
+    (Known::User, Setting::User),
 ];
 
 /// Reads the settings; with any, `run` becomes `run.user` and a generated `run` takes its place.
@@ -102,5 +103,14 @@ fn backoff(one: &mut One<'_, '_>, d: &mut Definition) {
             d.flags = d.flags.with(Flags::BACKOFF);
         }
         _ => one.faults.add(true, b"restart-backoff", 1, What::Backoff, bytes.trim_ascii(), b""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn settings_are_written_in_the_order_of_their_names() {
+        assert!(super::FILES.is_sorted_by_key(|(known, _)| known.name()));
+        assert!(super::FILES.iter().map(|(_, setting)| *setting).eq(crate::process::Setting::ALL));
     }
 }

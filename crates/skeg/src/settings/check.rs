@@ -6,8 +6,8 @@
 
 use super::identity::{self, Identity};
 use super::{Service, cgroup, decode, read_file};
-use db::{Db, Flags};
-use source::process::{RUN, SCRIPT, Settings};
+use db::{Db, Flags, RUN, SCRIPT};
+use source::process::Settings;
 
 /// Says what can't be applied; whether everything can.
 pub fn all(applet: &[u8], db: Db<'_>) -> bool {

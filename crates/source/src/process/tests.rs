@@ -122,7 +122,7 @@ fn a_cgroup_without_a_path_is_named_after_its_service() {
     let (mut settings, _) = read(&[(Setting::Cgroup, "")]);
     assert!(Settings::new().finish().is_none());
     settings.name_cgroup(b"httpd", &mut |f| panic!("{f:?}"));
-    assert_eq!(settings.run(), b"#!@SKEG@ s6rc-run\nskeg settings 1\ncgroup\ncgroup path skeg/httpd\n");
+    assert_eq!(settings.run(), b"#!@SKEG@ s6rc-run\nskeg settings 1\ncgroup path skeg/httpd\n");
     let finish = settings.finish().unwrap();
     assert_eq!(finish, b"#!@SKEG@ s6rc-finish\nskeg settings 1\ncgroup path skeg/httpd\n");
     assert_eq!(Settings::decode(&finish).unwrap().cgroup.unwrap().path, b"skeg/httpd");
