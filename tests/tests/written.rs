@@ -231,7 +231,7 @@ fn a_setting_of_a_oneshot_is_its_file_once_and_the_words_of_its_scripts_are_coun
     let mut trees = Trees::new();
     let scripts = [("up", "echo { a b } c\n"), ("down", "echo down\n"), ("reload", "echo\n")];
     let (old, new) = ([("up", "echo { a b } c\n")], [("up", "echo { a b } d\n")]);
-    let word = Word("up", ["c", "d"], 6);
+    let word = Word("up", ["c", "d"], 5);
     for (file, first, second, values) in SETTINGS.into_iter().filter(|s| s.0 != "cgroup") {
         let name = |what: &str| format!("{file}-{what}");
         let (one, two) = ((file, first), (file, second));
@@ -391,12 +391,12 @@ fn each_file_of_the_format_has_its_name_with_or_without_a_setting() {
         let (one, two, three) =
             (format!("{dir}/run"), format!("{dir}/run.user"), format!("{dir}/finish.user"));
         let told = [dir, &one, &two, &three].map(|file| Added(file.to_owned().leak()));
-        let files = [(&*one, SLEEP), (&two, "#!@SKEG@ s6rc-run\n"), (&three, "")];
+        let files = [(&*one, SLEEP), (&two, "#!@SKEG@ s6rc-finish\n"), (&three, "")];
         trees.longrun(&format!("{dir}-comes"), &[run], &[], &files, &told);
         trees.longrun(&format!("{dir}-comes-set"), &[run, nice, cgroup], &[], &files, &told);
         let told = [Line(two.clone().leak(), 2)];
-        let files = [(&*two, "#!@SKEG@ s6rc-run\n1\n")];
-        let others = [(&*two, "#!@SKEG@ s6rc-run\n2\n")];
+        let files = [(&*two, "#!@SKEG@ s6rc-finish\n1\n")];
+        let others = [(&*two, "#!@SKEG@ s6rc-finish\n2\n")];
         trees.longrun(&format!("{dir}-changes"), &[run, nice], &files, &others, &told);
     }
     trees.check();
@@ -409,32 +409,41 @@ fn each_file_of_the_format_has_its_name_with_or_without_a_setting() {
 
 /// A service has the flags of the bundles that hold it, too.
 #[test]
-fn a_flag_that_comes_with_a_bundle_is_told_of_the_bundle() {
+fn a_flag_that_comes_with_a_bundle_is_a_file_of_the_bundle() {
     let mut trees = Trees::new();
-    trees.longrun("lan", &[("run", SLEEP)], &[], &[], &[ListAdded("flag-essential", "net")]);
-    trees.longrun(
-        "wan",
-        &[("run", SLEEP)],
-        &[],
-        &[("flag-essential", "")],
-        &[ListAdded("flag-essential", "net")],
-    );
-    trees.longrun("dns", &[("run", SLEEP)], &[("flag-essential", "")], &[], &[Removed("flag-essential")]);
-    let contents = [("type", "bundle\n"), ("contents.d/lan", ""), ("contents.d/wan", "")];
-    trees.service("net", &contents, &[], &[("flag-essential", "")], &[]);
+    let (run, flag) = (("run", SLEEP), ("flag-essential", ""));
+    trees.longrun("lan", &[run], &[], &[], &[]);
+    trees.longrun("wan", &[run], &[], &[flag], &[]);
+    trees.longrun("vpn", &[run], &[], &[("flag-recommended", "")], &[Added("flag-recommended")]);
+    trees.longrun("dns", &[run], &[flag], &[], &[Removed("flag-essential")]);
+    trees.longrun("new", &[run], &[], &[], &[]);
+    let contents = ["lan", "wan", "vpn"].map(|name| format!("contents.d/{name}"));
+    let contents: Vec<_> = contents.iter().map(|path| (&**path, "")).collect();
+    trees.service("net", &[&[("type", "bundle\n")], &contents[..]].concat(), &[], &[flag], &[]);
+    let all = [("type", "bundle\n"), ("flag-recommended", ""), ("contents.d/lan", "")];
+    trees.service("all", &all, &[], &[("contents.d/new", "")], &[]);
     trees.compile();
-    let net = json!({"change": "changed", "bundle": "net", "what": "changed flags"});
-    for [a, b] in [["a", "b"], ["b", "a"]] {
-        let told = |told: Told| if a == "a" { told } else { told.reversed() };
-        let mut text: Vec<_> = trees.told.iter().map(|(name, one)| told(*one).text(name)).collect();
-        text.push("~net (bundle): changed flags".to_owned());
-        text.sort();
+    let told = |what: &str, which: &str, bundle: &str| {
+        let text = format!("~{bundle} (bundle): {what} {which}");
+        (text, json!({"change": "changed", "bundle": bundle, "what": what, "which": which}))
+    };
+    for (a, b, word) in [("a", "b", "added"), ("b", "a", "removed")] {
+        let mut expected =
+            vec![told(&format!("{word} file"), "flag-essential", "net"), told(word, "new", "all")];
+        for (name, one) in &trees.told {
+            let one = if a == "a" { *one } else { one.reversed() };
+            expected.push((one.text(name), one.json(name)));
+        }
+        expected.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let text: Vec<_> = expected.iter().map(|(text, _)| text.clone()).collect();
         assert_eq!(trees.skeg("diff", &[a, b]).expect(1).lines(), text);
         let said = trees.skeg("diff", &["--json", a, b]).out;
         let said: Json = serde_json::from_str(&said).unwrap();
         let said = said.as_array().unwrap();
-        assert!(said.contains(&net) && said.len() == text.len(), "{said:?}");
-        assert!(trees.told.iter().all(|(name, one)| said.contains(&told(*one).json(name))), "{said:?}");
+        assert!(
+            said.len() == expected.len() && expected.iter().all(|(_, json)| said.contains(json)),
+            "{said:?}"
+        );
     }
 }
 
@@ -466,11 +475,11 @@ fn what_the_compiler_adds_has_no_files() {
     }
 }
 
-/// What a plan gives as reason for a service that changes, up as it is.
-#[test]
-fn a_plan_names_the_file_that_makes_it_restart() {
-    let mut trees = Trees::new();
-    let mut reasons: Vec<(String, &str, &str)> = Vec::new();
+/// Services that restart, with what is said of it and where in the file.
+type Reasons = Vec<(String, &'static str, &'static str)>;
+
+fn with_reasons_to_restart(trees: &mut Trees) -> Reasons {
+    let mut reasons = Reasons::new();
     let run = ("run", SLEEP);
     for (file, first, second, _) in SETTINGS {
         let (one, two) = ((file, first), (file, second));
@@ -505,29 +514,38 @@ fn a_plan_names_the_file_that_makes_it_restart() {
     reasons.push(("piped".to_owned(), "run file", ", line 2"));
     trees.longrun("piped-too", &[run, pipe], &[nice], &[("nice", "6\n")], &[]);
     reasons.push(("piped-too".to_owned(), "nice", ""));
+    reasons
+}
+
+/// What a plan gives as reason for a service that changes, up as it is.
+#[test]
+fn a_plan_names_the_file_that_makes_it_restart() {
+    let mut trees = Trees::new();
+    let reasons = with_reasons_to_restart(&mut trees);
+    let run = ("run", SLEEP);
+    trees.longrun("user-of-it", &[run, ("dependencies.d/nice-changes", "")], &[], &[], &[]);
     // For the next start.
     let (one, two) = (("finish", "#!/bin/sh\nexit 0\n"), ("finish", "#!/bin/sh\nexit 1\n"));
     trees.longrun("finish", &[run, ("cgroup", "")], &[one], &[two], &[]);
     trees.longrun("finish-piped", &[run, ("consumer-for", "finish-pipes\n")], &[one], &[two], &[]);
     trees.longrun("finish-pipes", &[run, ("producer-for", "finish-piped\n")], &[], &[], &[]);
-    let everything = [("type", "bundle\n")];
-    let names: Vec<_> =
-        std::fs::read_dir(trees.scratch.at("a")).unwrap().flatten().map(|e| e.file_name()).collect();
+    let all = std::fs::read_dir(trees.scratch.at("a")).unwrap().flatten();
     let contents: Vec<_> =
-        names.iter().map(|name| format!("contents.d/{}", name.to_str().unwrap())).collect();
+        all.map(|entry| format!("contents.d/{}", entry.file_name().to_str().unwrap())).collect();
     let contents: Vec<_> = contents.iter().map(|path| (&**path, "")).collect();
-    trees.service("everything", &[&everything, &contents[..]].concat(), &[], &[], &[]);
+    trees.service("everything", &[&[("type", "bundle\n")], &contents[..]].concat(), &[], &[], &[]);
     trees.compile();
-    let scanner = trees.live();
-    if scanner.is_none() {
-        return;
-    }
+    let Some(_scanner) = trees.live() else { return };
     let live = trees.scratch.text("live");
     trees.skeg("s6-rc", &["-l", &live, "-u", "change", "everything"]).expect(0);
-    let mut expected = vec![
-        "in place finish-piped: its finish changed, line 2; from its next start on".to_owned(),
-        "in place finish: its finish changed, line 2; from its next start on".to_owned(),
-    ];
+    let mut expected = [
+        "in place finish-piped: its finish changed, line 2; from its next start on",
+        "in place finish: its finish changed, line 2; from its next start on",
+        "restart  user-of-it: it depends on nice-changes, whose nice changed",
+        "start    user-of-it: it was up before",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for (name, what, place) in &reasons {
         expected.push(format!("restart  {name}: its {what} changed{place}"));
         expected.push(format!("start    {name}: it was up before"));
@@ -538,13 +556,10 @@ fn a_plan_names_the_file_that_makes_it_restart() {
     }
     let said = trees.skeg("plan", &["-l", &live, "--json", "b"]).expect(0).out;
     let said: Json = serde_json::from_str(&said).unwrap();
-    for step in said["steps"].as_array().unwrap().iter().filter(|step| step["action"] != "start") {
-        let name = step["service"].as_str().unwrap();
-        let file = match reasons.iter().find(|reason| reason.0 == name) {
-            Some((_, what, _)) => what.strip_suffix(" file").unwrap_or(what),
-            None => "finish",
-        };
-        assert_eq!(step["file"], file, "{step}");
+    for (name, what, _) in &reasons {
+        let steps = said["steps"].as_array().unwrap();
+        let step = steps.iter().find(|step| step["service"] == **name && step["action"] == "restart");
+        assert_eq!(step.unwrap()["file"], *what.strip_suffix(" file").unwrap_or(what), "{name}");
     }
 }
 

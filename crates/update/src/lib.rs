@@ -19,8 +19,9 @@ mod reference;
 mod smart;
 #[cfg(test)]
 mod tests;
+mod written;
 
-pub use compare::{At, Difference, Field, differences, first_piece, needs_restart};
+pub use compare::{At, Difference, Field, differences, flags, needs_restart};
 pub use conversion::{Conversion, RuleError};
 pub use mapping::Mapping;
 pub use plan::{Plan, Reason, Restricted, view};

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: ISC
 //! What an update does: which services stop, start, change in place, and why.
 
-use crate::compare::At;
+use crate::compare::{At, changed};
 use crate::mapping::Mapping;
 use alloc::vec::Vec;
-use core::ffi::CStr;
 use db::{Db, Kind};
 use engine::{Graph, Set, Towards};
 
@@ -23,7 +22,9 @@ pub enum Reason<'a> {
     /// The conversion file asks for it.
     Asked,
     /// This file of its definition changed, here.
-    File(&'a CStr, At),
+    File(&'a [u8], At),
+    /// Its files changed, and none that somebody wrote.
+    Definition,
     /// Its place in a pipeline changed.
     Pipeline,
     /// It needs this old service, which stops.
@@ -150,14 +151,9 @@ impl<'a> Plan<'a> {
             let Some(old) = self.continues(index).and_then(|old| self.old.service(usize::from(old))) else {
                 continue;
             };
-            if self.old.service_hash(old) == self.new.service_hash(new) {
-                continue;
-            }
-            let Some((path, at)) = crate::compare::first_file(&self.old, old, &self.new, new) else {
-                continue;
-            };
+            let Some(reason) = changed(&self.old, old, &self.new, new, false) else { continue };
             self.in_place.insert(index);
-            self.because(index, Reason::File(path, at));
+            self.because(index, reason);
             if self.kept.contains(index) && self.new.flags(new).has(db::Flags::RELOAD_ON_CHANGE) {
                 self.reload.insert(index);
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //! The rules on small images, one by one, and their properties on random ones.
 
-use crate::{At, Conversion, Difference, Field, Plan, Reason, RuleError, differences, first_piece, view};
+use crate::{At, Conversion, Difference, Field, Plan, Reason, RuleError, differences, view};
 use db::{Db, FileKind, Flags, Kind};
 use db::{NewBundle, NewFile, NewService, encode};
 use engine::Set;
@@ -208,7 +208,7 @@ fn a_changed_script_restarts_by_ours_with_file_and_line() {
     let up = set(&old, &["lan", "web", "x"]);
     let plan = smart(old, new, up.clone(), &Conversion::new(&old)).unwrap();
     assert_eq!(shape(&plan), [words(&["lan", "web"]), words(&["x"]), words(&["lan", "web"])]);
-    assert_eq!(why(&plan, "lan"), Reason::File(c"run", At::Line(3)));
+    assert_eq!(why(&plan, "lan"), Reason::File(b"run", At::Line(3)));
     let plan = reference(old, new, up, &Conversion::new(&old)).unwrap();
     assert!(plan.stop.is_empty());
     assert_eq!(names(&new, &plan.in_place), ["lan"]);
@@ -293,11 +293,28 @@ fn differences_name_files_lines_and_lists() {
     let mut found = Vec::new();
     differences(&old, old.service(1).unwrap(), &new, new.service(1).unwrap(), &mut |d| found.push(d));
     let dependency = Difference::Removed(Field::Dependencies, b"a");
-    assert_eq!(
-        found,
-        [Difference::FileRemoved(c"finish"), Difference::FileChanged(c"run", At::Line(2)), dependency]
-    );
-    assert_eq!(first_piece(b"a\nb", b"a\nc", b'\n'), 2);
+    let run = Difference::FileChanged(b"run", At::Line(2), [b"", b"more\n"]);
+    assert_eq!(found, [Difference::Removed(Field::File, b"finish"), run, dependency]);
+}
+
+/// What the compiler does not write gives an answer, too.
+#[test]
+fn settings_that_no_compiler_wrote_come_to_an_end() {
+    let runs = [
+        "#!@SKEG@ s6rc-run\n",
+        "#!@SKEG@ s6rc-run\nskeg settings 1",
+        "#!@SKEG@ s6rc-run\nskeg settings 1\n\n\nuser\n",
+        "#!@SKEG@ s6rc-run\nskeg settings 1\n x\nuser",
+        "#!@SKEG@ s6rc-run\nskeg settings 1\nuser a\nnice 1\nuser b\ncommand",
+        "#!@SKEG@ s6rc-run\nskeg settings 1\ncommand\n",
+        "#!@SKEG@ s6rc-run\nskeg settings 1\ncommand\nsleep\0",
+    ];
+    let images = runs.map(|run| leak(image(&source(&[("a", Def { run, ..def(&[]) })]), &[])));
+    for (old, new) in images.iter().flat_map(|old| images.iter().map(move |new| (old, new))) {
+        let mut found = 0;
+        differences(old, old.service(0).unwrap(), new, new.service(0).unwrap(), &mut |_| found += 1);
+        assert!(found < 10);
+    }
 }
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];

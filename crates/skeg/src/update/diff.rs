@@ -9,11 +9,11 @@ use crate::words::{self, Text};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use db::{BundleId, Db, Direction, Kind, ServiceId, Target};
+use db::{BundleId, Db, Direction, Flags, Kind, ServiceId, Target};
 use live::{Access, tree};
 use sys::{CBuf, Errno, Path, fs};
 use text::{Digits, Line};
-use update::{At, Difference, Field, differences};
+use update::{At, Difference, Field, differences, flags};
 
 /// One of the two.
 enum Side {
@@ -154,9 +154,11 @@ fn services(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
         let before = out.found;
         differences(a, old, b, new, &mut |difference| {
             out.between = between((a, old), (b, new), difference);
-            one(out, name, difference);
+            one(out, b"service", name, difference);
         });
-        if out.found == before {
+        // A flag that a bundle gives is told of the bundle.
+        let given = |db: &Db<'_>, id| db.flags(id).0 & Flags::REFERENCE.0;
+        if out.found == before && given(a, old) == given(b, new) {
             out.tell(b'~', b"service", name, b"definition", b"", At::Nowhere);
         }
     }
@@ -166,7 +168,7 @@ fn kind(db: &Db<'_>, id: ServiceId) -> &'static [u8] {
     if db.kind(id) == Kind::Longrun { b"longrun" } else { b"oneshot" }
 }
 
-/// From what to what a kind, a timeout or a word of a script changed.
+/// From what to what a kind, a timeout, a setting or a word of a script changed.
 fn between(
     old: (&Db<'_>, ServiceId),
     new: (&Db<'_>, ServiceId),
@@ -174,30 +176,38 @@ fn between(
 ) -> Option<[Vec<u8>; 2]> {
     let timeout =
         |db: &Db<'_>, id, towards| Digits::decimal(u64::from(db.timeout(id, towards))).as_bytes().to_vec();
+    if let Difference::FileChanged(name, at, rest) = difference {
+        let (end, after) = match at {
+            At::Word(_) => (0, 0),
+            At::Value => (b'\n', name.len()),
+            At::Nowhere | At::Line(_) => return None,
+        };
+        return Some(rest.map(|rest| piece(rest, end, after)));
+    }
     Some([old, new].map(|(db, id)| match difference {
         Difference::Kind => Some(kind(db, id).to_vec()),
         Difference::Setting(Field::TimeoutUp) => Some(timeout(db, id, Direction::Up)),
         Difference::Setting(Field::TimeoutDown) => Some(timeout(db, id, Direction::Down)),
-        Difference::FileChanged(path, At::Word(number)) => Some(word(db, id, path, number)),
         _ => None,
     }))
     .and_then(|[from, to]| Some([from?, to?]))
 }
 
-/// A word of a script as it was written, but for its quotes.
-fn word(db: &Db<'_>, id: ServiceId, path: &CStr, number: u32) -> Vec<u8> {
-    let bytes = db.files(id).find(|file| file.path == path).map_or(&b""[..], |file| file.bytes);
-    let mut words = bytes.split_inclusive(|byte| *byte == 0);
-    match words.nth(number as usize - 1) {
-        None => b"(end)".to_vec(),
+/// A word of a script or a line of a setting as it was written, but for its quotes.
+fn piece(rest: &[u8], end: u8, after: usize) -> Vec<u8> {
+    let end = rest.iter().position(|byte| *byte == end);
+    let piece: &[u8] = match end.and_then(|end| rest.get(after..end)) {
+        None => b"(end)",
         // Words of a block have a space before them; an empty one ends it.
-        Some(b"\0") => b"}".to_vec(),
-        Some(word) => word.strip_suffix(b"\0").unwrap_or(word).trim_ascii_start().to_vec(),
-    }
+        Some(b"") => b"}",
+        Some(piece) => piece.trim_ascii_start(),
+    };
+    piece.to_vec()
 }
 
 const fn field(field: Field) -> &'static [u8] {
     match field {
+        Field::File => b"file",
         Field::Dependencies => b"dependency",
         Field::Wants => b"wants",
         Field::After => b"after",
@@ -209,44 +219,17 @@ const fn field(field: Field) -> &'static [u8] {
     }
 }
 
-fn one(out: &mut Out, name: &[u8], difference: Difference<'_>) {
-    let mut what = CBuf::<64>::new();
-    let mut words = |pieces: &[&[u8]]| {
-        pieces.iter().for_each(|piece| {
-            let _ = what.push(piece);
-        });
+fn one(out: &mut Out, kind: &[u8], name: &[u8], difference: Difference<'_>) {
+    let nowhere = At::Nowhere;
+    let (verb, object, which, at): (&[u8], &[u8], &[u8], At) = match difference {
+        Difference::FileChanged(path, at, _) => (b"changed ", b"file", path, at),
+        Difference::Added(list, other) => (b"added ", field(list), other, nowhere),
+        Difference::Removed(list, other) => (b"removed ", field(list), other, nowhere),
+        Difference::Setting(setting) => (b"changed ", field(setting), b"", nowhere),
+        Difference::Kind => (b"changed ", b"kind", b"", nowhere),
     };
-    let (which, at): (&[u8], At) = match difference {
-        Difference::FileChanged(path, at) => {
-            words(&[b"changed file"]);
-            (path.to_bytes(), at)
-        }
-        Difference::FileAdded(path) => {
-            words(&[b"added file"]);
-            (path.to_bytes(), At::Nowhere)
-        }
-        Difference::FileRemoved(path) => {
-            words(&[b"removed file"]);
-            (path.to_bytes(), At::Nowhere)
-        }
-        Difference::Added(list, other) => {
-            words(&[b"added ", field(list)]);
-            (other, At::Nowhere)
-        }
-        Difference::Removed(list, other) => {
-            words(&[b"removed ", field(list)]);
-            (other, At::Nowhere)
-        }
-        Difference::Setting(setting) => {
-            words(&[b"changed ", field(setting)]);
-            (b"", At::Nowhere)
-        }
-        Difference::Kind => {
-            words(&[b"changed kind"]);
-            (b"", At::Nowhere)
-        }
-    };
-    out.tell(b'~', b"service", name, what.as_bytes(), which, at);
+    let what = CBuf::<64>::from_pieces(&[verb, object]).unwrap_or_default();
+    out.tell(b'~', kind, name, what.as_bytes(), which, at);
 }
 
 fn bundles(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
@@ -265,9 +248,8 @@ fn bundles(out: &mut Out, a: &Db<'_>, b: &Db<'_>) {
         };
         contents(out, name, (a, old), (b, new), b"removed");
         contents(out, name, (b, new), (a, old), b"added");
-        if a.bundle_flags(old) != b.bundle_flags(new) {
-            out.tell(b'~', b"bundle", name, b"changed flags", b"", At::Nowhere);
-        }
+        let (had, has) = (a.bundle_flags(old).0, b.bundle_flags(new).0);
+        flags(had & !has, has & !had, &mut |difference| one(out, b"bundle", name, difference));
     }
 }
 

@@ -26,7 +26,7 @@ fn change(line: &mut Words, path: &[u8], at: At) {
 /// A place in a file, in words.
 pub fn place(at: At) -> Option<(&'static [u8], u32)> {
     match at {
-        At::Nowhere => None,
+        At::Nowhere | At::Value => None,
         At::Line(number) => Some((b"line", number)),
         At::Word(number) => Some((b"word", number)),
     }
@@ -43,8 +43,9 @@ fn put(line: &mut Words, plan: &Plan<'_>, reason: Reason<'_>) {
         Reason::Asked => (t!("the conversion file asks for it"), none),
         Reason::File(path, at) => {
             line.put(b"its ");
-            return change(line, path.to_bytes(), at);
+            return change(line, path, at);
         }
+        Reason::Definition => (t!("its definition changed"), none),
         Reason::Pipeline => (t!("its place in a pipeline changed"), none),
         Reason::NeedsOld(other) => {
             line.put(t!("it depends on ").bytes()).put_quoted(name(&plan.old, other));
@@ -67,7 +68,7 @@ fn because_of(line: &mut Words, plan: &Plan<'_>, other: u16) {
     match plan.why_stop.get(usize::from(other)).copied().unwrap_or_default() {
         Reason::File(path, at) => {
             line.put(b", whose ");
-            change(line, path.to_bytes(), at);
+            change(line, path, at);
         }
         Reason::Gone => {
             line.put(b", which has gone");
@@ -121,7 +122,7 @@ pub fn print(plan: &Plan<'_>, apart: &[(&[u8], Text)]) -> Result<(), u8> {
         put(&mut line, plan, why);
         line.put(if plan.reload.contains(service) {
             b"; at once, with a reload".as_slice()
-        } else if matches!(why, Reason::File(path, _) if path.to_bytes().starts_with(b"template/")) {
+        } else if matches!(why, Reason::File(path, _) if path.starts_with(b"template/")) {
             b"; for new instances"
         } else {
             b"; from its next start on"
@@ -181,7 +182,7 @@ fn one(json: &mut Json, plan: &Plan<'_>, action: &[u8], name: &[u8], reason: Opt
     json.open(b'{').key(b"action").string(action).key(b"service").string(name);
     json.key(b"reason").string(line.as_bytes());
     if let Some(Reason::File(path, at)) = reason {
-        json.key(b"file").string(path.to_bytes());
+        json.key(b"file").string(path);
         if let Some((unit, number)) = place(at) {
             json.key(unit).number(u64::from(number));
         }
