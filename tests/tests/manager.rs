@@ -528,3 +528,13 @@ fn no_more_scripts_run_at_once_than_allowed() {
     let most = tree.scratch.read("most").lines().filter_map(|l| l.trim().parse::<u32>().ok()).max();
     assert!(most.is_some_and(|most| (1..=3).contains(&most)), "{most:?}");
 }
+
+/// Without a pipeline its pipe holder stays down, which nobody has asked for.
+#[test]
+fn status_is_good_when_all_that_somebody_wrote_is_up() {
+    let tree = Tree::new(&Suite::skeg(), |s| longrun(s, "base", "exec sleep 1000", &[]));
+    tree.run("status", &[]).expect(1);
+    tree.run("s6-rc", &["start", "base"]).expect(0);
+    tree.run("status", &[]).expect(0);
+    tree.run("status", &["s6rc-fdholder"]).expect(1);
+}

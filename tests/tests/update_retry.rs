@@ -4,10 +4,12 @@
 //! `update_kill`.)
 
 use harness::fault::{self, Fault};
+use harness::process::kill;
 use harness::status::Status;
 use harness::tree::Scanner;
 use harness::wait::must;
 use harness::{Done, Scratch, Suite};
+use rustix::process::Signal;
 
 /// Two images. `net` is a oneshot whose `up` and `down` fail while `flags/up` or `flags/down` has the text `fail`, and hang
 /// while it has `hang`; `web` needs it, `other` needs nothing.
@@ -579,4 +581,46 @@ fn a_process_that_can_not_say_that_it_is_ready_is_not_waited_for_because_its_nex
         assert_eq!(pid(), before, "{}", done.err);
         assert_eq!(run("s6-rc", &["-a", "list"]).expect(0).lines(), ["a", "b"]);
     }
+}
+
+/// It is not up, so no plan has it; but it has a process, which needs what the plan stops.
+#[test]
+fn what_did_not_stop_in_time_ends_before_an_update_stops_what_it_needs() {
+    let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+    for (image, seconds) in [("a", 1000), ("b", 1001)] {
+        let longrun = |name: &str, run: &str| {
+            scratch.file(format!("{image}/{name}/type"), "longrun\n");
+            scratch.file(format!("{image}/{name}/notification-fd"), "3\n");
+            scratch.file(
+                format!("{image}/{name}/run"),
+                format!("#!/bin/sh\n{run}\necho >&3\nexec sleep {seconds}\n"),
+            );
+        };
+        longrun("net", "");
+        longrun("db", "trap '' TERM");
+        scratch.file(format!("{image}/db/dependencies.d/net"), "");
+        scratch.run(&skeg, "s6-rc-compile", &[&format!("{image}.img"), image]).expect(0);
+    }
+    let scanner = Scanner::start(&scratch, &skeg);
+    let (live, new) = (scratch.text("live"), scratch.text("b.img"));
+    let run = |applet: &str, words: &[&str]| scratch.run(&skeg, applet, &[&["-l", &live], words].concat());
+    run("s6-rc-init", &["-c", &scratch.text("a.img"), &scratch.text("scan")]).expect(0);
+    run("s6-rc", &["-u", "change", "db"]).expect(0);
+    let pid = |name| scanner.service(name).status().expect("a status").pid;
+    let before = pid("net");
+    run("s6-rc", &["-t", "200", "-d", "change", "db"]).expect(2);
+    for update in ["apply", "s6-rc-update"] {
+        // By the rules of the reference only a conversion file restarts it.
+        scratch.file("conv", "net restart\n");
+        let conversion = scratch.text("conv");
+        let words = ["-t", "300", "-f", &conversion, &new];
+        let done = run(update, &words).expect(10);
+        assert!(done.err.contains("db"), "{}", done.err);
+        assert_eq!(pid("net"), before);
+    }
+    kill(pid("db"), Signal::KILL);
+    scanner.service("db").must("down", |s| s.pid == 0);
+    run("apply", &[&new]).expect(0);
+    assert_ne!(pid("net"), before);
+    assert_eq!(run("s6-rc", &["-a", "list"]).expect(0).lines(), ["net"]);
 }

@@ -116,6 +116,11 @@ impl<'a> Image<'a> {
         usize::from(service) >= self.db.longruns()
     }
 
+    /// Whether the compiler added it.
+    pub fn is_internal(&self, service: u16) -> bool {
+        self.db.service(usize::from(service)).is_some_and(|id| self.db.flags(id).has(Flags::INTERNAL))
+    }
+
     /// Adds what a name stands for to a set; false for an unknown name.
     pub fn select(&self, name: &[u8], set: &mut Set) -> bool {
         let Some(target) = self.db.lookup(name) else { return false };

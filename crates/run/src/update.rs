@@ -14,6 +14,7 @@ use core::ffi::CStr;
 use engine::{Image, Set, Towards};
 use live::journal::{self, Journal, Side, Update};
 use live::service_dir::{self, add_version};
+use live::tree::Status;
 use live::{Builder, Id, ImageSource, Live, LiveError, Names, Notes, Phase, ScanDir, State, Umask};
 use sys::Path;
 use sys::fault::step_at;
@@ -216,7 +217,7 @@ fn build(
     Ok(Built { names: new, leaving, scandir, generation, states, image })
 }
 
-/// Stops what the plan says, and exactly that.
+/// Stops what the plan says, and what is on its way down above that.
 fn stop(
     live: &mut Live,
     old: &Image<'_>,
@@ -234,8 +235,17 @@ fn stop(
         scripts: request.scripts,
         ..Terms::new(Towards::Down)
     };
-    let graph = Restricted { graph: old, only: &plan.stop };
-    Session::new(desk, old, live, note)?.change_in(&graph, plan.stop.clone(), terms)
+    let mut stop = plan.stop.clone();
+    let mut above = stop.clone();
+    engine::close(old, &mut above, Towards::Down);
+    // What was told to stop and has not ended is not up, nor wanted back, and goes before what it needs all the same.
+    let is_leaving = |service| {
+        live.states().get(usize::from(service)).phase == Phase::Starting
+            && live.service_dir(service).and_then(Status::read).is_ok_and(|status| !status.wanted_up)
+    };
+    above.iter().filter(|service| is_leaving(*service)).for_each(|service| _ = stop.insert(service));
+    let graph = Restricted { graph: old, only: &stop };
+    Session::new(desk, old, live, note)?.change_in(&graph, stop.clone(), terms)
 }
 
 /// Writes the true states of the next generation.

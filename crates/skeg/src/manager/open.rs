@@ -67,7 +67,8 @@ pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Box<
     // The hashes were looked at before it came here: what has changed since, the checksums tell.
     let checked = Db::open(bytes)
         .and_then(|db| if access == Access::Change { Db::check_structure(bytes) } else { Ok(db) });
-    let db = checked.map_err(|e| corrupt(call, "invalid image %/image: ", path, e))?;
+    let db = checked
+        .map_err(|e| corrupt(call, "invalid image %/image (the next boot makes another): ", path, e))?;
     live.belongs(&db.hash()).map_err(complain)?;
     let image = Image::new(db);
     if access != Access::Look {
