@@ -61,6 +61,10 @@ fn messages(folder: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
+            // The words for definitions go with the compiler.
+            if path.ends_with("compile") && env::var_os("CARGO_FEATURE_COMPILER").is_none() {
+                continue;
+            }
             found.append(&mut messages(&path)?);
             continue;
         }

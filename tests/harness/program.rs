@@ -24,6 +24,11 @@ impl Suite {
         Self::Multicall(find("SKEG_FAULT_BIN", "skeg-fault", "skeg-fault"))
     }
 
+    /// The device binary without the compiler: `SKEG_NO_COMPILER`, else that of `cargo xtask dist --no-compiler`.
+    pub fn skeg_no_compiler() -> Self {
+        Self::Multicall(find("SKEG_NO_COMPILER", "no-compiler/skeg", "no-compiler/skeg"))
+    }
+
     /// The s6 of the machine (package `s6` on Debian), if it is installed. With `SKEG_NEED_S6` set it must be.
     pub fn debian() -> Option<Self> {
         let there = Path::new("/usr/bin/s6-svscan").exists();

@@ -6,7 +6,7 @@ use crate::process::{self, wait_for};
 use crate::program::Suite;
 use crate::scratch::Scratch;
 use crate::status::Status;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{PATIENCE, must, until};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use std::fs::File;
@@ -107,6 +107,16 @@ impl Scanner {
                 && process::status_field(*pid, "SigBlk").is_some_and(|mask| !mask.starts_with("ffff"))
                 && process::session(*pid) != Some(*pid)
         })
+    }
+
+    /// The same once it is there: while it starts a service it blocks all signals, too.
+    pub fn must_supervisor(&self) -> u32 {
+        let mut found = None;
+        must("a supervisor", || {
+            found = self.supervisor();
+            found.is_some()
+        });
+        found.expect("it was found")
     }
 
     /// Whether that supervisor waits for something to do: then it has heeded all that it has read.

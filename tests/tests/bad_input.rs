@@ -449,7 +449,7 @@ fn a_status_that_could_not_be_written_is_written_once_that_is_possible() {
         must("the command is read", || service.has_read_all());
         if again {
             // Another supervisor has it to write, too.
-            let supervisor = scanner.supervisor().expect("a supervisor");
+            let supervisor = scanner.must_supervisor();
             harness::process::kill(supervisor, rustix::process::Signal::KILL);
             must("another one", || scanner.supervisor().is_some_and(|pid| pid != supervisor));
         }
@@ -478,7 +478,7 @@ fn a_status_is_true_on_a_file_system_without_room_for_another_file() {
         let fillers = fill_inodes(&mount.0);
         if again {
             // Another supervisor writes it as well.
-            let supervisor = scanner.supervisor().expect("a supervisor");
+            let supervisor = scanner.must_supervisor();
             harness::process::kill(supervisor, rustix::process::Signal::KILL);
             must("another one", || scanner.supervisor().is_some_and(|pid| pid != supervisor));
         }

@@ -84,7 +84,7 @@ fn a_supervisor_that_has_not_read_the_command_yet_is_waited_for() {
     for (applet, words) in NEXT {
         let world = World::new();
         let old = world.service().status().expect("a status").pid;
-        let supervisor = world.scanner.supervisor().expect("a supervisor");
+        let supervisor = world.scanner.must_supervisor();
         kill(supervisor, Signal::STOP);
         world.cut_short("the command is in the FIFO", |service| !service.has_read_all());
         let mut next = world.scratch.start(&Suite::skeg(), applet, &world.words(words));

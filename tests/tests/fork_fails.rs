@@ -41,7 +41,7 @@ fn a_supervisor_that_cannot_fork_says_so_and_tries_again() {
     let steady = scanner.service("steady").must("up", |s| s.up()).pid;
     let late = scanner.service("late");
     late.must("down", |s| s.down());
-    let supervisor = scanner.supervisor().expect("a supervisor");
+    let supervisor = scanner.must_supervisor();
     may_fork(supervisor, false);
     scratch.run(&Suite::skeg(), "s6-svc", &["-u", &late.dir.display().to_string()]).expect(0);
     must("the log tells why it does not start", || scratch.read("scan.log").contains(WHY));
@@ -59,7 +59,7 @@ fn a_scanner_that_cannot_fork_gets_its_supervisor_back_later() {
     let scanner = Scanner::start(&scratch, &Suite::skeg());
     let service = scanner.service("steady");
     let steady = service.must("up", |s| s.up()).pid;
-    let first = scanner.supervisor().expect("a supervisor");
+    let first = scanner.must_supervisor();
     may_fork(scanner.pid(), false);
     kill(first, Signal::KILL);
     must("the log tells why there is no supervisor", || scratch.read("scan.log").contains(WHY));

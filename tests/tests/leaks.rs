@@ -221,12 +221,12 @@ fn what_the_scanner_was_started_with_reaches_its_services() {
             pid
         };
         let pid = look("up", 0);
-        let old = scanner.supervisor().expect("a supervisor");
+        let old = scanner.must_supervisor();
         process::kill(old, Signal::KILL);
         must("another supervisor", || scanner.supervisor().is_some_and(|new| new != old));
         asked.control(b"r");
         let pid = look("up by another supervisor", pid);
-        let old = scanner.supervisor().expect("a supervisor");
+        let old = scanner.must_supervisor();
         scratch.run(&Suite::skeg(), "s6-svscanctl", &["-R".to_owned(), scratch.text("scan")]).expect(0);
         must("another scanner", || scanner.supervisor().is_some_and(|new| new != old));
         asked.control(b"r");

@@ -235,7 +235,7 @@ fn a_start_given_up_before_its_supervisor_read_it_is_waited_for() {
         s.file("src/never/notification-fd", "3\n");
         s.file("src/never/timeout-up", "100\n");
     });
-    let (never, supervisor) = (tree.scanner.service("never"), tree.scanner.supervisor().expect("it runs"));
+    let (never, supervisor) = (tree.scanner.service("never"), tree.scanner.must_supervisor());
     // The timeout, and the second that such a service is given.
     let whole = std::time::Duration::from_millis(1_100);
     let mut events = never.listen();

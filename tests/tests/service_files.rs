@@ -178,7 +178,7 @@ fn a_crash_loop_slows_down_and_the_supervisors_death_does_not_speed_it_up() {
         must("the next start", || starts().len() >= count);
         if count > 1 {
             loops.must("down again", |s| s.down());
-            let supervisor = scanner.supervisor().expect("a supervisor");
+            let supervisor = scanner.must_supervisor();
             process::kill(supervisor, Signal::KILL);
             must("another supervisor", || scanner.supervisor().is_some_and(|pid| pid != supervisor));
         }
@@ -245,7 +245,7 @@ fn nothing_is_left_of_services_that_have_come_and_gone() {
     let scanner = Scanner::start(&scratch, &Suite::skeg());
     scanner.service("stays").must("up", |s| s.up());
     let held = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-    let supervisor = scanner.supervisor().expect("a supervisor");
+    let supervisor = scanner.must_supervisor();
     let before = (held(scanner.pid()), held(supervisor));
     let names: Vec<String> = (0..10).map(|i| format!("passes{i}")).collect();
     for name in &names {

@@ -88,6 +88,7 @@ fn bundle(call: &Call) -> Result<u8, u8> {
     if { call.words }.next() == Some(c"help") {
         return call.help();
     }
+    crate::compile::must_exist(call)?;
     let edit = edit(call)?;
     match call.value(b'c') {
         Some(path) => edit_file(call, &edit, path),

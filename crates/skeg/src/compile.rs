@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: ISC
 //! `s6-rc-compile`: source directories into an image. The output appears whole, in one step, or not at all.
+//!
+//! A binary that was built without the feature `compiler` has these applets, too, and says that it can't. What else needs the
+//! compiler, or makes images of its own, asks [`must_exist`] first.
+
+#[cfg(feature = "compiler")]
+mod compiler;
+#[cfg(not(feature = "compiler"))]
+#[path = "no_compiler.rs"]
+mod compiler;
+#[cfg(feature = "compiler")]
+mod faults;
+
+pub use compiler::{compile, must_exist};
 
 use crate::applet::{Applet, Call, SYSTEM};
 use crate::fault_words;
 use crate::update::output;
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use source::{Fault, What};
 use sys::fs::{Lock, OFlags, RenameFlags};
 use sys::{Errno, OwnedFd, Path};
 
@@ -41,6 +53,7 @@ fn parse(call: &Call) -> Result<Plan, u8> {
 }
 
 fn main(call: &Call) -> Result<u8, u8> {
+    must_exist(call)?;
     carry_out(call, &parse(call)?).map(|()| 0)
 }
 
@@ -76,51 +89,6 @@ fn carry_out(call: &Call, plan: &Plan) -> Result<(), u8> {
         call.say(t!("%"), line.as_bytes());
     }
     Ok(())
-}
-
-/// Compiles these directories, with the user of `-h`, and tells every fault; the image, and what it was warned of. Else the exit
-/// code, `wrong` for definitions that are wrong.
-#[inline(never)]
-pub fn compile(
-    call: &Call,
-    sources: &[&'static CStr],
-    keep_going: bool,
-    verbosity: u32,
-    wrong: u8,
-) -> Result<(Vec<u8>, Vec<Fault>), u8> {
-    let holder_user = call.value(b'h').map(CStr::to_bytes);
-    if let Some(user) = holder_user {
-        let mut settings = source::process::Settings::new();
-        let mut wrong = false;
-        settings.add_file(source::process::Setting::User, user, &mut |_| wrong = true);
-        if wrong {
-            return Err(call.misused(t!("'%' is no user"), user));
-        }
-    }
-    let compiled = compile::compile(source::read(sources), &compile::Options { keep_going, holder_user });
-    report(call, verbosity, &compiled.faults);
-    let system = || compiled.faults.iter().any(|f| f.grave && matches!(f.what, What::Read(_)));
-    match compiled.image {
-        Some(image) => Ok((image, compiled.faults)),
-        None => Err(if system() { SYSTEM } else { wrong }),
-    }
-}
-
-/// Tells every fault, in one write.
-fn report(call: &Call, verbosity: u32, faults: &[Fault]) {
-    let mut all = Vec::new();
-    for fault in faults {
-        let quiet = match fault.what {
-            What::Twice => 2,
-            _ => 1,
-        };
-        if fault.grave || verbosity >= quiet {
-            fault_words::put_fault(&mut all, call.name, fault);
-        }
-    }
-    if !all.is_empty() {
-        let _ = sys::fs::write_all(sys::stderr(), &all);
-    }
 }
 
 /// Bytes of a file's name at most. Source: `NAME_MAX` of limits.h.

@@ -8,6 +8,7 @@ mod stop;
 use crate::arch::{self, Arch};
 use crate::command::{Outcome, target};
 use crate::demo::{BOOT_LIMIT, LIMIT, Router, UP};
+use crate::dist::Variant;
 use crate::qemu::{self, Drive, Guest, Images, Root, Run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
 /// All tests on one architecture; how many failed.
 fn on(arch: &Arch, only: Option<&str>, built: bool) -> Outcome<u32> {
     if !built {
-        crate::dist::build(arch, false, None)?;
+        crate::dist::build(arch, Variant::DEVICE, None)?;
     }
     let (mut failed, mut roots) = (0, BTreeMap::new());
     let here = |test: &&Test| test.everywhere || arch.name == "x86_64";

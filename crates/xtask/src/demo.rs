@@ -5,6 +5,7 @@
 
 use crate::arch::{self, Arch};
 use crate::command::Outcome;
+use crate::dist::Variant;
 use crate::qemu::{self, Guest, Page, Root, Run, Service, Shell};
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
     }
     let arch = wanted.or_else(arch::host).ok_or("demo: which architecture? (see --help)")?;
     crate::setup::ensure("demo")?;
-    crate::dist::build(arch, false, None)?;
+    crate::dist::build(arch, Variant::DEVICE, None)?;
     if shell { stay(arch) } else { show(arch) }
 }
 

@@ -10,6 +10,7 @@ use crate::elf::{Elf, crate_of};
 use crate::toolchain::{self, Way};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Bytes that the stripped program may have on each architecture: the promise of the README.
 pub const BUDGET: u64 = 256 * 1024;
@@ -19,34 +20,75 @@ const BLOCK: usize = 128 * 1024;
 const SIGNATURES: u64 = 16 * 1024;
 
 const HELP: &str = "\
-cargo xtask dist [--signatures | --fault] [--way rustup|debian|host] ARCH...
+cargo xtask dist [--no-compiler] [--signatures | --fault] [--way rustup|debian|host] ARCH...
 Builds the device binary: target/dist/ARCH/skeg, static and stripped. The budget is 256 KiB.
 
   ARCH      x86_64, aarch64, armv7, riscv64, or all
-  --fault   the variant for tests (target/dist/ARCH/skeg-fault): call n can be made to fail
+  --no-compiler  one for devices whose images are made elsewhere: target/dist/ARCH/no-compiler/skeg, without what makes
+            images (s6-rc-compile, s6-rc-bundle, sync, source directories given to diff and plan)
   --signatures  one that checks ed25519 signatures of images: 15 KiB more
+  --fault   the variant for tests (target/dist/ARCH/skeg-fault): call n can be made to fail
   --way     insist on one way to build instead of the first that is open:
             rustup  the musl target of stable Rust, installed where it is missing
             debian  Debian's compiler builds the core library from its source
             host    the core library of the installed compiler, for this machine only
 ";
 
+/// What is in a binary.
+#[derive(Clone, Copy)]
+pub struct Variant {
+    /// The compiler, and what else makes images.
+    compiler: bool,
+    /// Signatures of images.
+    signatures: bool,
+    /// The test layer.
+    fault: bool,
+}
+
+impl Variant {
+    /// What a device gets.
+    pub const DEVICE: Self = Self { compiler: true, signatures: false, fault: false };
+    /// What tests get.
+    pub const FAULT: Self = Self { fault: true, ..Self::DEVICE };
+    /// What a device gets whose images are made elsewhere.
+    pub const NO_COMPILER: Self = Self { compiler: false, ..Self::DEVICE };
+
+    /// Where its files lie.
+    pub fn folder(self, arch: &Arch) -> PathBuf {
+        let folder = dist().join(arch.name);
+        if self.compiler { folder } else { folder.join("no-compiler") }
+    }
+
+    /// What cargo is told.
+    fn words(self) -> impl Iterator<Item = &'static str> {
+        let without = ["--no-default-features"].into_iter().filter(move |_| !self.compiler);
+        let features = [(self.signatures, "signatures"), (self.fault, "fault")].into_iter();
+        without.chain(features.filter(|(has, _)| *has).flat_map(|(_, name)| ["--features", name]))
+    }
+
+    /// Bytes that it may have: the stripped file, and on a packed root.
+    fn most(self, arch: &Arch) -> [u64; 2] {
+        let file = if self.compiler { arch.ceiling } else { arch.ceiling_without_compiler };
+        [file, BUDGET].map(|most| if self.signatures { most + SIGNATURES } else { most })
+    }
+}
+
 /// What `dist` was asked to do.
 struct Request {
     archs: Vec<&'static Arch>,
-    fault: bool,
-    signatures: bool,
+    variant: Variant,
     way: Option<Way>,
 }
 
 /// `cargo xtask dist`.
 pub fn main(mut args: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
-    let mut request = Request { archs: Vec::new(), fault: false, signatures: false, way: None };
+    let mut request = Request { archs: Vec::new(), variant: Variant::DEVICE, way: None };
     while let Some(arg) = args.next().map_err(|e| e.to_string())? {
         match arg {
-            Long("fault") => request.fault = true,
-            Long("signatures") => request.signatures = true,
+            Long("fault") => request.variant.fault = true,
+            Long("signatures") => request.variant.signatures = true,
+            Long("no-compiler") => request.variant.compiler = false,
             Long("way") => {
                 let name = args.value().map_err(|e| e.to_string())?;
                 request.way = Some(Way::named(&name.to_string_lossy())?);
@@ -60,38 +102,35 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
         return Err("dist: which architecture? (x86_64, aarch64, armv7, riscv64 or all)".into());
     }
     for arch in &request.archs {
-        let features: &[&str] = if request.signatures { &["signatures"] } else { &[] };
-        build_with(arch, request.fault, features, request.way)?;
+        build(arch, request.variant, request.way)?;
     }
-    if request.fault {
-        Ok(())
-    } else {
-        report(&request.archs, if request.signatures { SIGNATURES } else { 0 })
-    }
+    if request.variant.fault { Ok(()) } else { report(&request.archs, request.variant) }
 }
 
 /// `cargo xtask sizes`: the report for what has been built, or for the named architectures.
 pub fn sizes(mut args: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
-    let mut archs = Vec::new();
+    let (mut named, mut variant) = (Vec::new(), Variant::DEVICE);
     while let Some(arg) = args.next().map_err(|e| e.to_string())? {
         match arg {
             Long("help") | Short('h') => {
                 return show(
-                    "cargo xtask sizes [ARCH...]\nThe bytes of each built binary, by crate, held to the budget.\n",
+                    "cargo xtask sizes [--no-compiler] [ARCH...]\n\
+                     The bytes of each built binary, by crate, held to the budget.\n",
                 );
             }
-            Value(name) => archs.extend(arch::named(&name.to_string_lossy())?),
+            Long("no-compiler") => variant = Variant::NO_COMPILER,
+            Value(name) => named.extend(arch::named(&name.to_string_lossy())?),
             other => return Err(format!("sizes: {}", other.unexpected())),
         }
     }
-    if archs.is_empty() {
-        archs.extend(arch::ALL.iter().filter(|arch| dist().join(arch.name).join("skeg.symbols").exists()));
+    if named.is_empty() {
+        named.extend(arch::ALL.iter().filter(|arch| variant.folder(arch).join("skeg.symbols").exists()));
     }
-    if archs.is_empty() {
+    if named.is_empty() {
         return Err("nothing is built yet: `cargo xtask dist all` builds it".into());
     }
-    report(&archs, 0)
+    report(&named, variant)
 }
 
 fn show(text: &str) -> Outcome {
@@ -100,29 +139,25 @@ fn show(text: &str) -> Outcome {
 }
 
 /// Builds one program and puts it where it belongs.
-pub fn build(arch: &Arch, fault: bool, wanted: Option<Way>) -> Outcome {
-    build_with(arch, fault, &[], wanted)
-}
-
-fn build_with(arch: &Arch, fault: bool, features: &[&str], wanted: Option<Way>) -> Outcome {
-    let (way, why) = toolchain::choose(arch, wanted)?;
-    println!("{}: by way of {} for {} ({why})", arch.name, way.name(), way.triple(arch));
-    let mut command = way.cargo_build(arch);
-    command.args(["--quiet", "--locked", "--profile", "dist", "--package", "skeg"]);
-    for feature in features.iter().chain(fault.then_some(&"fault")) {
-        command.args(["--features", feature]);
-    }
-    run(&mut command)?;
-    let built =
-        crate::command::target().join("device").join(way.name()).join(way.triple(arch)).join("dist/skeg");
-    let bytes = std::fs::read(&built).map_err(|e| format!("{}: {e}", built.display()))?;
+pub fn build(arch: &Arch, variant: Variant, wanted: Option<Way>) -> Outcome {
+    let bytes = std::fs::read(compile(arch, variant, wanted)?).map_err(|e| format!("what was built: {e}"))?;
     let stripped = Elf::new(&bytes).ok_or("the linker's output is no ELF file")?.stripped()?;
-    let folder = dist().join(arch.name);
-    if fault {
+    let folder = variant.folder(arch);
+    if variant.fault {
         return replace_file(&folder.join("skeg-fault"), &stripped, true);
     }
     replace_file(&folder.join("skeg.symbols"), &bytes, true)?;
     replace_file(&folder.join("skeg"), &stripped, true)
+}
+
+/// Builds one program; where cargo leaves it, until the next one that is built in the same way.
+pub fn compile(arch: &Arch, variant: Variant, wanted: Option<Way>) -> Outcome<PathBuf> {
+    let (way, why) = toolchain::choose(arch, wanted)?;
+    println!("{}: by way of {} for {} ({why})", arch.name, way.name(), way.triple(arch));
+    let mut command = way.cargo_build(arch);
+    command.args(["--quiet", "--locked", "--profile", "dist", "--package", "skeg"]).args(variant.words());
+    run(&mut command)?;
+    Ok(way.built(arch))
 }
 
 /// One program's bytes, by crate.
@@ -138,8 +173,8 @@ struct Sizes {
     packed: u64,
 }
 
-fn measure(arch: &Arch) -> Outcome<Sizes> {
-    let folder = dist().join(arch.name);
+fn measure(arch: &Arch, variant: Variant) -> Outcome<Sizes> {
+    let folder = variant.folder(arch);
     let path = folder.join("skeg.symbols");
     let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let elf = Elf::new(&bytes).ok_or_else(|| format!("{}: not an ELF file", path.display()))?;
@@ -166,8 +201,8 @@ fn squashed(bytes: &[u8]) -> Outcome<u64> {
 
 /// Prints a column an architecture; says where a program is over the budget, fails where it is over what its
 /// architecture tolerates, and where it is over the budget on a packed root.
-fn report(archs: &[&Arch], more: u64) -> Outcome {
-    let columns: Vec<Sizes> = archs.iter().map(|arch| measure(arch)).collect::<Outcome<_>>()?;
+fn report(archs: &[&Arch], variant: Variant) -> Outcome {
+    let columns: Vec<Sizes> = archs.iter().map(|arch| measure(arch, variant)).collect::<Outcome<_>>()?;
     let mut names: Vec<&String> = columns.iter().flat_map(|sizes| sizes.crates.keys()).collect();
     names.sort();
     names.dedup();
@@ -201,10 +236,8 @@ fn report(archs: &[&Arch], more: u64) -> Outcome {
                 arch.name, sizes.file
             );
         }
-        for (bytes, most, what) in [
-            (sizes.file, arch.ceiling + more, "bytes"),
-            (sizes.packed, BUDGET + more, "bytes on a packed root"),
-        ] {
+        let found = [(sizes.file, "bytes"), (sizes.packed, "bytes on a packed root")];
+        for ((bytes, what), most) in found.into_iter().zip(variant.most(arch)) {
             if bytes > most {
                 return Err(format!("{}: {bytes} {what} are more than {most}, what is tolerated", arch.name));
             }

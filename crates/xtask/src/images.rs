@@ -16,19 +16,36 @@ struct Tree {
     sources: Vec<PathBuf>,
 }
 
-/// Compiles each tree with each binary and with the reference, this machine's own build.
-pub fn identical(archs: &[&Arch]) -> Outcome {
+/// A device binary: its architecture, and where it lies.
+pub struct Program {
+    arch: &'static Arch,
+    file: PathBuf,
+}
+
+impl Program {
+    /// The one in `target/dist`.
+    pub fn of(arch: &'static Arch) -> Self {
+        Self { arch, file: dist().join(arch.name).join("skeg") }
+    }
+
+    /// This one.
+    pub fn at(arch: &'static Arch, file: PathBuf) -> Self {
+        Self { arch, file }
+    }
+}
+
+/// Compiles each tree with each binary: all must make what the first one makes.
+pub fn identical(programs: &[Program]) -> Outcome {
     let scratch = tempfile::tempdir().map_err(|e| format!("a directory for images: {e}"))?;
     let trees = trees(scratch.path())?;
     if trees.is_empty() {
         return Err("no source tree to compile".into());
     }
     let mut expected: Vec<Option<Vec<u8>>> = Vec::new();
-    let mut order: Vec<&Arch> = arch::host().into_iter().collect();
-    order.extend(archs.iter().filter(|arch| Some(**arch) != arch::host()));
-    for arch in order {
+    for program in programs {
+        let arch = program.arch;
         for (at, tree) in trees.iter().enumerate() {
-            let image = compile(arch, tree, &scratch.path().join("out"))?;
+            let image = compile(program, tree, &scratch.path().join("out"))?;
             match expected.get(at) {
                 None => expected.push(image),
                 Some(first) if *first == image => {}
@@ -47,13 +64,12 @@ pub fn identical(archs: &[&Arch]) -> Outcome {
 }
 
 /// The image, or none where the tree was refused.
-fn compile(arch: &Arch, tree: &Tree, out: &Path) -> Outcome<Option<Vec<u8>>> {
-    let binary = dist().join(arch.name).join("skeg");
+fn compile(Program { arch, file }: &Program, tree: &Tree, out: &Path) -> Outcome<Option<Vec<u8>>> {
     let mut command = if arch::host() == Some(arch) {
-        Command::new(&binary)
+        Command::new(file)
     } else {
         let mut command = Command::new(arch.emulator);
-        command.arg(&binary);
+        command.arg(file);
         command
     };
     let result = capture(command.arg("s6-rc-compile").arg(out).args(&tree.sources))?;

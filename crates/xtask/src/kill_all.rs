@@ -3,6 +3,7 @@
 
 use crate::arch;
 use crate::command::{Outcome, cargo};
+use crate::dist::Variant;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -57,8 +58,8 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
     }
     if std::env::var_os("SKEG").is_none() {
         let arch = arch::host().ok_or("kill-all: no device binary for this machine exists")?;
-        crate::dist::build(arch, false, None)?;
-        crate::dist::build(arch, true, None)?;
+        crate::dist::build(arch, Variant::DEVICE, None)?;
+        crate::dist::build(arch, Variant::FAULT, None)?;
     }
     let mut command = cargo();
     command.args(["test", "--quiet", "--locked", "--package", "skeg-tests", "--test", "update_kill"]);

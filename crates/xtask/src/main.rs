@@ -15,6 +15,7 @@ mod kill_all;
 mod power_cuts;
 mod qemu;
 mod setup;
+mod side_by_side;
 mod sources;
 mod test;
 mod toolchain;

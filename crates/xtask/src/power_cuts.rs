@@ -15,6 +15,7 @@ use crate::arch::{self, Arch};
 use crate::boot_test;
 use crate::command::{Outcome, target};
 use crate::demo::{BOOT_LIMIT, LIMIT, UP};
+use crate::dist::Variant;
 use crate::qemu::{self, Drive, Guest, Images, Root, Run, Way};
 use log::{Entry, Random};
 use scenario::{Kind, Scenario, scenarios};
@@ -95,8 +96,8 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
     }
     let arch = arch::named(system.arch)?.first().ok_or("no such architecture")?;
     if !built {
-        crate::dist::build(arch, false, None)?;
-        crate::dist::build(arch, true, None)?;
+        crate::dist::build(arch, Variant::DEVICE, None)?;
+        crate::dist::build(arch, Variant::FAULT, None)?;
     }
     let seed = seed.unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -104,8 +105,9 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
     });
     println!("seed {seed}");
     let mut random = Random::new(seed);
-    let images = qemu::build_root(arch, Root::Small)?;
-    let bench = Bench { arch, system, images, folder: target().join("qemu").join(arch.name) };
+    let folder = target().join("qemu/power-cuts");
+    let images = qemu::build_root_in(&folder, arch, Root::Small)?;
+    let bench = Bench { arch, system, images, folder };
     if only_kills {
         return bench.kills(kills, &mut random);
     }

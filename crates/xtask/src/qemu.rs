@@ -13,7 +13,7 @@ mod visit;
 
 pub use console::Guest;
 pub use disks::{ext4, f2fs, fat};
-pub use images::{Images, Root, build_root, compile_router, data_partition, keys};
+pub use images::{Images, Root, build_root, build_root_in, compile_router, data_partition, keys};
 pub use small::{Way, define};
 pub use visit::{Page, Service, Shell, free_port};
 

@@ -2,9 +2,13 @@
 //! `cargo xtask test`: the one command that says whether the project works. CI runs it and nothing else.
 
 use crate::command::{Outcome, capture, cargo, dist, find_program, is_root, last_words, root, run};
+use crate::dist::Variant;
+use crate::images::Program;
+use crate::side_by_side::side_by_side;
 use crate::toolchain::{self, Way};
 use crate::{arch, images, setup};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -105,28 +109,71 @@ fn host_arch() -> Outcome<&'static arch::Arch> {
 fn build() -> Outcome {
     let name = host_arch()?.name;
     task(&["dist", name])?;
-    task(&["dist", "--fault", name])
+    task(&["dist", "--fault", name])?;
+    task(&["dist", "--no-compiler", name])
 }
 
-fn host() -> Outcome {
-    run(cargo().args(["test", "--quiet", "--locked", "--no-fail-fast"]).env("SKEG_NEED_S6", "1"))
+/// A program of tests, as cargo built it.
+struct TestProgram {
+    file: PathBuf,
+    /// Of its package: where cargo would start it.
+    folder: PathBuf,
 }
 
-/// Test programs of the package that drives the binary, as cargo built them.
-fn test_programs() -> Outcome<Vec<PathBuf>> {
+impl TestProgram {
+    fn name(&self) -> &OsStr {
+        self.file.file_name().unwrap_or_default()
+    }
+
+    /// Whether it is the one that takes longest, which nothing can wait for at the end.
+    fn is_longest(&self) -> bool {
+        self.name().as_encoded_bytes().starts_with(b"update_kill-")
+    }
+}
+
+/// The test programs of these packages, the longest first.
+fn test_programs(packages: &[&str]) -> Outcome<Vec<TestProgram>> {
     let mut command = cargo();
-    command.args(["test", "--quiet", "--locked", "--package", "skeg-tests", "--no-run"]);
-    command.arg("--message-format=json");
+    command.args(["test", "--quiet", "--locked", "--no-run", "--message-format=json"]).args(packages);
     let out = capture(&mut command)?;
     if !out.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&out.stderr));
         return Err(last_words(&out.stderr));
     }
     let text = String::from_utf8_lossy(&out.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    Ok(messages
+    let mut programs: Vec<_> = messages
         .filter(|message| message["profile"]["test"] == true)
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .collect())
+        .filter_map(|message| {
+            let file = PathBuf::from(message["executable"].as_str()?);
+            let folder = Path::new(message["manifest_path"].as_str()?).parent()?.to_path_buf();
+            Some(TestProgram { file, folder })
+        })
+        .collect();
+    programs.sort_by_key(|program| !program.is_longest());
+    Ok(programs)
+}
+
+/// Runs a program of tests; what it said is printed in one piece, since another may run beside it.
+fn run_tests(name: &OsStr, command: &mut Command) -> Outcome {
+    let start = Instant::now();
+    let out = capture(command.arg("--quiet"))?;
+    let mut said = format!("-- {} ({:.1} s)\n", name.to_string_lossy(), start.elapsed().as_secs_f32());
+    for bytes in [&out.stdout, &out.stderr] {
+        said += String::from_utf8_lossy(bytes).trim_start();
+    }
+    print!("{said}");
+    if out.status.success() { Ok(()) } else { Err(format!("{}: {}", name.to_string_lossy(), out.status)) }
+}
+
+fn host() -> Outcome {
+    let tests = side_by_side(test_programs(&[])?, |program| {
+        let mut command = Command::new(&program.file);
+        command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
+        run_tests(program.name(), command.env("SKEG_NEED_S6", "1"))
+    });
+    let examples = run(cargo().args(["test", "--quiet", "--locked", "--no-fail-fast", "--doc"]));
+    tests.and(examples)
 }
 
 /// Tests run as `nobody`, from copies that it can reach, in a directory of its own.
@@ -137,35 +184,36 @@ fn user() -> Outcome {
         );
         return Ok(());
     }
-    let programs = test_programs()?;
+    let programs = test_programs(&["--package", "skeg-tests"])?;
     let scratch = tempfile::Builder::new()
         .prefix("skeg-user-")
         .tempdir()
         .map_err(|e| format!("a directory for the tests: {e}"))?;
     let folder = scratch.path();
-    for name in ["skeg", "skeg-fault"] {
-        copy(&dist().join(host_arch()?.name).join(name), &folder.join(name))?;
+    let built = dist().join(host_arch()?.name);
+    let binaries = [
+        ("SKEG", "skeg", "skeg"),
+        ("SKEG_FAULT_BIN", "skeg-fault", "skeg-fault"),
+        ("SKEG_NO_COMPILER", "no-compiler/skeg", "skeg-no-compiler"),
+    ];
+    for (_, from, to) in binaries {
+        copy(&built.join(from), &folder.join(to))?;
     }
     std::fs::create_dir(folder.join("tmp")).map_err(|e| e.to_string())?;
     run(Command::new("chmod").arg("0755").arg(folder))?;
     run(Command::new("chmod").arg("1777").arg(folder.join("tmp")))?;
-    let mut failed = Vec::new();
     for program in &programs {
-        let name = program.file_name().unwrap_or_default();
-        copy(program, &folder.join(name))?;
-        println!("-- {} as nobody", name.to_string_lossy());
+        copy(&program.file, &folder.join(program.name()))?;
+    }
+    side_by_side(&programs, |program| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
-        command.arg(folder.join(name)).arg("--quiet").current_dir(folder.join("tmp"));
-        command.env("SKEG", folder.join("skeg")).env("SKEG_FAULT_BIN", folder.join("skeg-fault"));
+        command.arg(folder.join(program.name())).current_dir(folder.join("tmp"));
+        command.envs(binaries.map(|(variable, _, name)| (variable, folder.join(name))));
         command.env("TMPDIR", folder.join("tmp")).env("HOME", folder.join("tmp"));
         // The longest enumerations have been through under the first user.
-        command.env("SKEG_AGAIN", "1");
-        if let Err(e) = run(&mut command) {
-            failed.push(e);
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+        run_tests(program.name(), command.env("SKEG_AGAIN", "1"))
+    })
 }
 
 fn copy(from: &Path, to: &Path) -> Outcome {
@@ -207,24 +255,49 @@ fn miri() -> Outcome {
 /// Every architecture by the first way that is open, and this one by each; then the images, and last the sizes.
 fn archs() -> Outcome {
     let host = host_arch()?;
-    for way in [Way::Debian, Way::Host] {
-        match toolchain::choose(host, Some(way)) {
-            Ok(_) => {
-                crate::dist::build(host, false, Some(way))?;
-                images::identical(&[host])?;
-            }
-            Err(e) => println!("left out: {e}"),
-        }
-    }
-    for arch in &arch::ALL {
-        crate::dist::build(arch, false, None)?;
-    }
-    images::identical(&arch::ALL.iter().collect::<Vec<_>>())?;
-    task(&["sizes"])
+    let others = || arch::ALL.iter().filter(|arch| *arch != host);
+    let by_debian =
+        |arch: &&arch::Arch| toolchain::choose(arch, None).is_ok_and(|(way, _)| way == Way::Debian);
+    let build = |arch: &arch::Arch| {
+        crate::dist::build(arch, Variant::DEVICE, None)?;
+        crate::dist::build(arch, Variant::NO_COMPILER, None)
+    };
+    // The linker optimises a program on one core; two builds in one of cargo's folders wait for each other.
+    let jobs: [&(dyn Fn() -> Outcome + Sync); 2] = [
+        &|| {
+            by_way(host, Way::Debian)?;
+            others().filter(by_debian).try_for_each(build)
+        },
+        &|| {
+            others().filter(|arch| !by_debian(arch)).try_for_each(build)?;
+            by_way(host, Way::Host)
+        },
+    ];
+    side_by_side(jobs, |job| job())?;
+    crate::dist::build(host, Variant::DEVICE, None)?;
+    images::identical(&[host].into_iter().chain(others()).map(Program::of).collect::<Vec<_>>())?;
+    task(&["sizes"])?;
+    task(&["sizes", "--no-compiler"])
 }
 
-/// Boots the router on each architecture and looks at it from outside; then power cuts.
+/// This machine's architecture by a way, where that is open: it compiles what the one for devices compiles.
+fn by_way(host: &'static arch::Arch, way: Way) -> Outcome {
+    if let Err(e) = toolchain::choose(host, Some(way)) {
+        println!("left out: {e}");
+        return Ok(());
+    }
+    let built = crate::dist::compile(host, Variant::DEVICE, Some(way))?;
+    images::identical(&[Program::of(host), Program::at(host, built)])
+}
+
+/// Boots the router on each architecture and looks at it from outside; power cuts beside that.
 fn boot() -> Outcome {
-    task(&["boot-test", "all"])?;
-    task(&["power-cuts", "--all"])
+    // What is built and fetched already need not be waited for by two.
+    task(&["qemu"])?;
+    for arch in &arch::ALL {
+        crate::dist::build(arch, Variant::DEVICE, None)?;
+    }
+    crate::dist::build(&arch::ALL[0], Variant::FAULT, None)?;
+    let boots = arch::ALL.iter().map(|arch| ["boot-test", "--built", arch.name]);
+    side_by_side([["power-cuts", "--built", "--all"]].into_iter().chain(boots), |words| task(&words))
 }

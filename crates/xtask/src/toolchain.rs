@@ -10,7 +10,7 @@
 
 use crate::arch::{self, Arch};
 use crate::command::{Outcome, capture, find_program, forget_the_caller, last_words, output, root};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A way to build the device binary for one target.
@@ -121,8 +121,18 @@ impl Way {
             flags.extend([" -Cllvm-args=", option, " -Clink-arg=-mllvm -Clink-arg=", option]);
         }
         command.env(variable, flags);
-        command.arg("--target-dir").arg(crate::command::target().join("device").join(self.name()));
+        command.arg("--target-dir").arg(self.folder());
         command
+    }
+
+    /// Cargo's target folder.
+    fn folder(self) -> PathBuf {
+        crate::command::target().join("device").join(self.name())
+    }
+
+    /// What [`Self::cargo_build`] makes.
+    pub fn built(self, arch: &Arch) -> PathBuf {
+        self.folder().join(self.triple(arch)).join("dist/skeg")
     }
 
     /// Why this way is closed for this architecture, here and now.

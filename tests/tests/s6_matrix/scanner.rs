@@ -185,7 +185,7 @@ fn our_tree_has_one_supervisor_for_all_services() {
         scanner.service(&format!("s{i}")).must("up", |x| x.up());
     }
     assert_eq!(children(scanner.pid()).len(), 1, "the scanner has one child");
-    let supervisor = scanner.supervisor().expect("a supervisor");
+    let supervisor = scanner.must_supervisor();
     assert_eq!(children(supervisor).len(), 20, "and that one has the services");
 }
 

@@ -11,7 +11,7 @@ use super::plan::make;
 use super::rc_update::perform;
 use super::stores::{Note, must_name_stores};
 use crate::applet::Call;
-use crate::compile::Place;
+use crate::compile::{Place, must_exist};
 use crate::manager::{COMPILED, open};
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -28,6 +28,7 @@ pub const OPTIONS: &str =
     "+ -i/if-changed -E=empty l=livedir o=output h=fdholder-user v#verbosity t#timeout w#wait";
 
 pub fn main(call: &Call) -> Result<u8, u8> {
+    must_exist(call)?;
     let deadline = call.deadline();
     call.operand(t!("which source directories?"))?;
     let stores: Vec<&'static CStr> = call.operands().collect();

@@ -5,6 +5,7 @@ use super::debian::{self, Unpacked};
 use super::machine;
 use crate::arch::Arch;
 use crate::command::{self, Outcome, cargo, root, run};
+use crate::dist::Variant;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -90,10 +91,14 @@ const ROUTER: &[&str] = &[
 
 /// Makes kernel, initramfs and root for this architecture from the binary in `target/dist`.
 pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
+    build_root_in(&command::target().join("qemu").join(arch.name), arch, which)
+}
+
+/// The same in a folder of its own, beside which others may boot the same architecture.
+pub fn build_root_in(folder: &Path, arch: &Arch, which: Root) -> Outcome<Images> {
     let machine = machine(arch)?;
     let unpacked = debian::fetch(&machine.packages)?;
-    let folder = command::target().join("qemu").join(arch.name);
-    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let skeg = command::dist().join(arch.name).join("skeg");
     if !skeg.is_file() {
         return Err(format!("{}: not there; `cargo xtask dist {}` makes it", skeg.display(), arch.name));
@@ -113,14 +118,14 @@ pub fn build_root(arch: &Arch, which: Root) -> Outcome<Images> {
     let fault = skeg.with_file_name("skeg-fault");
     let init = if which == Root::Signed { &fault } else { &skeg };
     if !init.is_file() {
-        crate::dist::build(arch, true, None)?;
+        crate::dist::build(arch, Variant::FAULT, None)?;
     }
     let mut command = root_command(&mkimage, &out, init, &unpacked);
     match which {
         Root::Router => command.arg("--definitions").arg(root().join("qemu/router/source")),
         Root::NoImage => &mut command,
         Root::Small | Root::Signed => {
-            command.arg("--image").arg(super::define(&folder, "own", super::Way::Limits)?)
+            command.arg("--image").arg(super::define(folder, "own", super::Way::Limits)?)
         }
     };
     if tests {
@@ -161,7 +166,7 @@ pub fn host_skeg() -> Outcome<PathBuf> {
         .ok_or("this machine's architecture is not one of ours: it can't compile definitions")?;
     let skeg = command::dist().join(host.name).join("skeg");
     if !skeg.is_file() {
-        crate::dist::build(host, false, None)?;
+        crate::dist::build(host, Variant::DEVICE, None)?;
     }
     Ok(skeg)
 }
