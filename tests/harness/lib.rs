@@ -7,6 +7,7 @@
 pub mod cases;
 pub mod fault;
 pub mod fifodir;
+pub mod mount;
 pub mod process;
 pub mod program;
 pub mod scratch;

@@ -2,6 +2,7 @@
 //! Bad input and bad weather: option values, long names, many services, a scan directory that vanishes, a file system that
 //! is full or read-only, no descriptor left. Each gives a clear error, and a live state that is still true.
 
+use harness::mount::{Mount, fill, fill_inodes};
 use harness::process::run_for;
 use harness::wait::must;
 use harness::{Done, Scanner, Scratch, Suite, User};
@@ -257,31 +258,6 @@ fn without_descriptors_a_command_fails_clearly_or_does_its_work() {
     }
 }
 
-/// A file system of a test's own; it goes away with this.
-struct Mount(std::path::PathBuf);
-
-impl Mount {
-    /// A tmpfs of this many KiB; none where that is not allowed.
-    fn new(scratch: &Scratch, kib: u32) -> Option<Self> {
-        let at = scratch.folder("small");
-        let size = format!("size={kib}k,nr_inodes=400");
-        let mounted =
-            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at).status();
-        mounted.is_ok_and(|s| s.success()).then_some(Self(at))
-    }
-
-    fn make_read_only(&self) {
-        let done = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
-        assert!(done.is_ok_and(|s| s.success()), "remount");
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_live_directory_on_a_full_file_system_is_refused_and_leaves_nothing() {
     let scratch = Scratch::new();
@@ -424,17 +400,6 @@ fn a_live_directory_on_a_read_only_file_system_is_refused() {
     assert!(done.err.contains("read-only"), "{}", done.err);
 }
 
-/// Writes until nothing more goes in; the file's removal makes room again.
-fn fill(at: &std::path::Path) -> std::path::PathBuf {
-    use std::io::Write;
-    let path = at.join("filler");
-    let mut file = std::fs::File::create(&path).expect("a file");
-    for block in [4096, 1] {
-        while file.write_all(&vec![0; block]).is_ok() {}
-    }
-    path
-}
-
 #[test]
 fn a_status_that_could_not_be_written_is_written_once_that_is_possible() {
     let scratch = Scratch::new();
@@ -493,12 +458,6 @@ fn a_status_is_true_on_a_file_system_without_room_for_another_file() {
         service.must("down again", |s| s.down() && !s.want_up);
         scanner.stop(rustix::process::Signal::TERM);
     }
-}
-
-/// Makes files until there is no inode left; their removal makes room again.
-fn fill_inodes(at: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let files = (0..).map(|n| at.join(format!("filler{n}")));
-    files.take_while(|path| std::fs::File::create(path).is_ok()).collect()
 }
 
 #[test]

@@ -8,8 +8,8 @@ use crate::forward::{LivesBy, lives_by};
 use crate::note::Why;
 use core::ffi::CStr;
 use engine::Towards;
-use live::tree::Status;
-use live::{Id, ServiceDir};
+use live::tree::{Status, is_supervised};
+use live::{Id, Live, ServiceDir, Supervisor};
 use sys::fs::{self, OFlags};
 use sys::time::{Millis, Tai64n};
 use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd};
@@ -19,6 +19,12 @@ use sys::{AsFd, BorrowedFd, CBuf, Errno, OwnedFd};
 pub(crate) struct Seen {
     up: bool,
     ready: bool,
+}
+
+impl Seen {
+    const fn of(status: &Status) -> Self {
+        Self { up: status.is_up(), ready: status.ready }
+    }
 }
 
 /// What is waited for.
@@ -111,38 +117,39 @@ pub(crate) fn forget_listeners(service: BorrowedFd<'_>) {
     let _ = sys::fifodir::notify(service, c"event", b"");
 }
 
+/// Whether the supervisors' status files are true even where no inode is left: s6's write another file or none.
+fn tells(live: &Live) -> bool {
+    live.scandir().is_ok_and(|scandir| scandir.supervisor() == Supervisor::Ours)
+}
+
 /// A FIFO in the service's event directory. Dropping it takes it away.
 struct Ear {
     service: OwnedFd,
     name: CBuf<64>,
-    fifo: OwnedFd,
+    /// None where no inode is left for one: then the status is looked at, again and again.
+    fifo: Option<OwnedFd>,
 }
 
 impl Ear {
-    /// The umask must be 0.
-    fn new(service: OwnedFd, name: CBuf<64>) -> sys::Result<Self> {
+    /// The umask must be 0. `deaf`: as for a watch.
+    fn new(service: OwnedFd, name: CBuf<64>, deaf: Option<&Live>) -> sys::Result<Self> {
         match fs::mkfifo(&service, UNREAD, 0o622) {
             Err(Errno::EXIST) => {
-                fs::unlink(&service, UNREAD).and_then(|()| fs::mkfifo(&service, UNREAD, 0o622))
+                fs::unlink(&service, UNREAD).and_then(|()| fs::mkfifo(&service, UNREAD, 0o622))?;
             }
-            other => other,
-        }?;
+            Err(Errno::NOSPC | Errno::DQUOT) if deaf.is_some_and(tells) => {
+                return Ok(Self { service, name, fifo: None });
+            }
+            other => other?,
+        }
         let made = fs::open(&service, UNREAD, OFlags::RDWR | OFlags::NONBLOCK, 0)
             .and_then(|fifo| fs::rename(&service, UNREAD, &service, &name).map(|()| fifo));
         match made {
-            Ok(fifo) => Ok(Self { service, name, fifo }),
+            Ok(fifo) => Ok(Self { service, name, fifo: Some(fifo) }),
             Err(e) => {
                 let _ = fs::unlink(&service, UNREAD);
                 Err(e)
             }
-        }
-    }
-
-    /// The events that have come; 0 when there are none at the moment.
-    fn read(&self, buf: &mut [u8]) -> sys::Result<usize> {
-        match fs::read(&self.fifo, buf) {
-            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            other => other,
         }
     }
 }
@@ -167,20 +174,22 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Listens and looks; [`Self::tell`] sends the command. `directory` is the service's.
+    /// Listens and looks; [`Self::tell`] sends the command. `directory` is the service's. With `deaf` it
+    /// may do without a listener where no inode is left for one.
     pub(crate) fn begin(
         directory: OwnedFd,
         (service, names): (u16, &Names),
         towards: Towards,
         notifies: bool,
         deadline: Option<Millis>,
+        deaf: Option<&Live>,
     ) -> Result<Self, Why> {
         let began = sys::time::monotonic_nanos();
         let absent = |e| if e == Errno::NOENT { Why::NotSupervised } else { Why::Control(e) };
         let name = names.of(service).map_err(Why::Control)?;
-        let ear = Ear::new(directory, name).map_err(absent)?;
+        let ear = Ear::new(directory, name, deaf).map_err(absent)?;
         let status = Status::read(&ear.service).map_err(absent)?;
-        let seen = Seen { up: status.is_up(), ready: status.ready };
+        let seen = Seen::of(&status);
         let goal = match (towards, notifies) {
             (Towards::Up, true) => Goal::Ready,
             (Towards::Up, false) => Goal::Up,
@@ -220,12 +229,28 @@ impl Watch {
         self.seen.up = true;
     }
 
+    /// Whether nothing will be heard: it has to be asked for its progress.
+    pub(crate) const fn is_deaf(&self) -> bool {
+        self.ear.fifo.is_none()
+    }
+
+    /// What the status says.
+    fn look(&self) -> Progress {
+        match Status::read(&self.ear.service) {
+            Ok(status) if self.goal.reached(Seen::of(&status)) => Progress::Reached,
+            Err(e) => Progress::Failed(Why::Control(e)),
+            Ok(_) if is_supervised(&self.ear.service) == Ok(false) => Progress::Failed(Why::SupervisorGone),
+            Ok(_) => Progress::Waiting,
+        }
+    }
+
     /// Reads the events that have come.
     pub(crate) fn progress(&mut self) -> Progress {
+        let Some(fifo) = &self.ear.fifo else { return self.look() };
         let mut events = [0; 64];
         loop {
-            let got = match self.ear.read(&mut events) {
-                Ok(0) => return Progress::Waiting,
+            let got = match fs::read(fifo, &mut events) {
+                Ok(0) | Err(Errno::AGAIN | Errno::INTR) => return Progress::Waiting,
                 Ok(got) => got,
                 Err(e) => return Progress::Failed(Why::Control(e)),
             };
@@ -245,7 +270,7 @@ impl Watch {
 
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ear.fifo.as_fd()
+        self.ear.fifo.as_ref().unwrap_or(&self.ear.service).as_fd()
     }
 }
 

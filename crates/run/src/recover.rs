@@ -262,7 +262,11 @@ pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(
             continue;
         }
         forget_listeners(directory.dir());
-        down_file(&directory, !up)?;
+        match down_file(&directory, !up) {
+            // Without an inode for it what is on its way must go down all the same.
+            Err(e) if matches!(e.errno_of(What::ServiceDir), Some(Errno::NOSPC | Errno::DQUOT)) => {}
+            made => made?,
+        }
         live.states_mut().set(service, settled)?;
     }
     Ok(())

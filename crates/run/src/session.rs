@@ -31,12 +31,15 @@ pub struct Terms {
     pub deadline: Option<Millis>,
     /// Scripts that may run at once.
     pub scripts: u16,
+    /// A stop that nothing comes after: where no inode is left for a listener it goes on without. What an update stops it
+    /// could not start again then.
+    pub for_good: bool,
 }
 
 impl Terms {
     /// A change without a deadline, with the usual bound of scripts, that spares essential services.
     pub const fn new(towards: Towards) -> Self {
-        Self { towards, stop_essentials: false, deadline: None, scripts: DEFAULT_SCRIPTS }
+        Self { towards, stop_essentials: false, deadline: None, scripts: DEFAULT_SCRIPTS, for_good: false }
     }
 
     /// Whether the deadline has passed. A script that may not outlive it ends by it: whichever is told first, the change
@@ -93,6 +96,8 @@ pub struct Session<'a> {
     running: Vec<Running>,
     /// Longruns that did not come up and have been told to stop.
     leaving: Vec<Watch>,
+    /// Whether one of the watches hears nothing.
+    deaf: bool,
     note: &'a mut dyn FnMut(Note),
 }
 
@@ -120,6 +125,7 @@ impl<'a> Session<'a> {
             deadlines: BinaryHeap::new(),
             running: Vec::new(),
             leaving: Vec::new(),
+            deaf: false,
             note,
         })
     }
@@ -253,12 +259,17 @@ impl<'a> Session<'a> {
         let begun = noted
             .and_then(|()| self.directory(service).map_err(Why::Control))
             .map_err(|why| if matches!(why, Why::Control(Errno::NOENT)) { Why::NotSupervised } else { why })
-            .and_then(|dir| Watch::begin(dir, (service, &self.desk.names), towards, notifies, deadline))
+            .and_then(|dir| {
+                let deaf = terms.for_good.then_some(&*self.live);
+                Watch::begin(dir, (service, &self.desk.names), towards, notifies, deadline, deaf)
+            })
             .and_then(|mut watch| {
                 if watch.waits_for_word() && !self.can_say(service) {
                     watch.take_as_it_is();
                 }
-                self.desk.epoll.add(&watch, u64::from(service), EventFlags::IN).map_err(Why::Control)?;
+                if !watch.is_deaf() {
+                    self.desk.epoll.add(&watch, u64::from(service), EventFlags::IN).map_err(Why::Control)?;
+                }
                 watch.tell().map(|()| watch)
             });
         match begun {
@@ -267,6 +278,7 @@ impl<'a> Session<'a> {
                 if let Some(deadline) = deadline {
                     self.deadlines.push(Reverse((deadline, service)));
                 }
+                self.deaf |= watch.is_deaf();
                 let (began, there) = (watch.began, watch.is_there());
                 if let Some(place) = self.watches.get_mut(usize::from(service)) {
                     *place = Some(watch);
@@ -343,7 +355,7 @@ impl<'a> Session<'a> {
     /// will start it before it reads the `d`; a next command must not take that for its own start.
     fn tell_to_stop(&mut self, service: u16, in_a_hurry: bool, unheard: bool) {
         let Ok(directory) = self.directory(service) else { return };
-        let begun = Watch::begin(directory, (service, &self.desk.names), Towards::Down, false, None);
+        let begun = Watch::begin(directory, (service, &self.desk.names), Towards::Down, false, None, None);
         match begun.and_then(|watch| watch.tell().map(|()| watch)) {
             Ok(mut watch) if !in_a_hurry && (unheard || !watch.is_there()) => {
                 watch.expect_up();
@@ -447,8 +459,11 @@ impl<'a> Session<'a> {
         terms: &Terms,
         outcome: &mut Outcome,
     ) -> Result<(), RunError> {
+        /// Between two looks at the status of what can't be listened to.
+        const LOOK: u64 = 20;
         let next = self.deadlines.peek().map(|Reverse((at, _))| *at);
-        let until = [next, terms.deadline].into_iter().flatten().min();
+        let look = self.deaf.then(|| Millis(monotonic().0 + LOOK));
+        let until = [next, terms.deadline, look].into_iter().flatten().min();
         let timeout = until.map(|at| Millis(at.0.saturating_sub(monotonic().0)));
         for key in self.desk.epoll.wait(timeout).map_err(RunError::wait)? {
             match key {
@@ -456,6 +471,9 @@ impl<'a> Session<'a> {
                 RUNNER_KEY => self.hear_runner(change, terms.towards),
                 service => self.look(change, service as u16, terms.towards),
             }
+        }
+        if self.deaf {
+            (0..self.watches.len() as u16).for_each(|service| self.look(change, service, terms.towards));
         }
         self.expire(change, terms.towards);
         Ok(())

@@ -122,6 +122,7 @@ fn act(call: &Call, o: &Options, command: Command, opened: &mut Opened, selected
         stop_essentials: o.hide_essentials,
         deadline: call.deadline(),
         scripts: call.scripts()?,
+        for_good: o.towards == Towards::Down && !o.prune,
     };
     let failed = |e| session_error(call, call.live(), e);
     let mut desk = None;
