@@ -57,6 +57,7 @@ static TESTS: &[Test] = &[
     once("SIGPWR powers off", stop::power_signal),
     once("halt halts", stop::halt),
     once("a start under way is interrupted", stop::interrupted),
+    once("with /run full and an update cut short poweroff powers off in order", stop::full),
     once("poweroff -f keeps what was written", installed::forced),
     once("an image of another format is passed over", installed::other_format),
     once("FAT is refused", installed::fat),

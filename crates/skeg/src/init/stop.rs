@@ -50,6 +50,9 @@ pub fn request(call: &Call, what: Machine) -> Result<u8, u8> {
     sys::signal::kill(1, signal).map(|()| 0).map_err(|e| call.failed(t!("signal process 1"), b"", e))
 }
 
+/// What an update or a restart that was cut short intended.
+const JOURNAL: &CStr = c"/run/s6-rc:sv/journal";
+
 /// The note that says what becomes of the machine; made once.
 const WANTED: &CStr = c"/run/skeg/wanted";
 
@@ -76,7 +79,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         say("init-stop: the signal's name is missing or unknown", b"");
         return Err(USAGE);
     };
-    match super::note(WANTED, name(what)) {
+    let noted = super::note(WANTED, name(what));
+    match noted {
         // A second request: the first one is on its way.
         Err(Errno::EXIST) => return Ok(0),
         Err(errno) => say::failed("write %", WANTED.to_bytes(), errno),
@@ -85,13 +89,18 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     say("stopping all services (%)", name(what));
     let start = monotonic();
     interrupt_start();
+    // To finish it would start services, for as long as they like, and may fail; what is up the states say without it.
+    let _ = sys::fs::unlink(CWD, JOURNAL);
     stop_services();
     let mut line = text::Line::new();
     line.put(b"services stopped in ").seconds(monotonic().0.saturating_sub(start.0));
     say("%", line.as_bytes());
-    stop_tree();
-    // The scanner replaces process 1 by `init-finish`, which kills this process too. Still here: it did not.
-    say("the scanner does not end: ending the machine without it", b"");
+    if noted.is_ok() {
+        stop_tree();
+        // The scanner replaces process 1 by `init-finish`, which kills this process too. Still here: it did not.
+        say("the scanner does not end: ending the machine without it", b"");
+    }
+    // Without the note (/run is full) `init-finish` would start the machine again, whatever was asked for.
     the_end(what)
 }
 

@@ -53,6 +53,21 @@ pub fn halt(arch: &Arch, images: &Images) -> Outcome<String> {
     Ok(String::new())
 }
 
+/// No inode is left in /run for listeners and notes, nor can the journal that lies there be finished.
+pub fn full(arch: &Arch, images: &Images) -> Outcome<String> {
+    let mut guest = small(arch, images, &Run::default())?;
+    guest.type_line("echo no journal > /run/s6-rc:sv/journal")?;
+    guest.type_line("(n=0; while : > /run/f$n; do n=$((n+1)); done); poweroff")?;
+    let done = ends_well(
+        &mut guest,
+        &["No space left", "stopping all services (poweroff)", "image own is undone", "skeg: power off"],
+    )?;
+    match ["can't stop", "not every service"].into_iter().find(|text| guest.has_said(text)) {
+        Some(text) => Err(guest.complaint(&format!("'{text}' was said"))),
+        None => Ok(done),
+    }
+}
+
 /// `default` hangs; the machine can be stopped nevertheless, and what would come later does not begin.
 pub fn interrupted(arch: &Arch, images: &Images) -> Outcome<String> {
     let image = qemu::define(&scratch(arch)?, "slow", Way::Hangs)?;
