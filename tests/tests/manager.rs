@@ -16,7 +16,12 @@ struct Tree {
 
 impl Tree {
     fn new(tree: &Suite, define: impl FnOnce(&Scratch)) -> Self {
-        let (scratch, skeg) = (Scratch::new(), Suite::skeg());
+        Self::of(tree, Suite::skeg(), define)
+    }
+
+    /// One whose manager is that of this suite.
+    fn of(tree: &Suite, skeg: Suite, define: impl FnOnce(&Scratch)) -> Self {
+        let scratch = Scratch::new();
         define(&scratch);
         let (image, source, live) = (scratch.text("image"), scratch.text("src"), scratch.text("live"));
         scratch.run(&skeg, "s6-rc-compile", &[&image, &source]).expect(0);
@@ -292,6 +297,37 @@ fn what_did_not_stop_in_time_is_waited_for_by_the_next_stop() {
         assert!(table.contains(" down "), "{table}");
         tree.run("s6-rc", &["-t", "5000", "stop", "disk"]).expect(0);
         assert_eq!(tree.state("disk")["state"], "down");
+    }
+}
+
+/// The programs of s6-rc 0.7 (`SKEG_SUITE`) pass it: what was told to stop and has not ended is up still, what was told to start and has
+/// not come is not. Theirs goes on saying so when it has ended.
+#[test]
+fn what_did_not_stop_in_time_is_listed_as_up_until_it_has() {
+    let suite = Suite::tested();
+    let tree = Tree::of(&suite, suite.clone(), |s| {
+        longrun(s, "stays", "trap '' TERM\necho >&3\nexec sleep 1000", &[]);
+        s.file("src/stays/notification-fd", "3\n");
+        s.file("src/stays/timeout-down", "200\n");
+        longrun(s, "never", "trap '' TERM\nexec sleep 1000", &[]);
+        s.file("src/never/notification-fd", "3\n");
+        s.file("src/never/timeout-up", "200\n");
+    });
+    let listed = |words: &[&str]| tree.run("s6-rc", &[&["-a", "-e"], words].concat()).expect(0).lines();
+    tree.run("s6-rc", &["-u", "change", "stays"]).expect(0);
+    tree.run("s6-rc", &["-u", "change", "never"]).expect(1);
+    // The second time its state is another one.
+    for _ in 0..2 {
+        tree.run("s6-rc", &["-d", "change", "stays"]).expect(1);
+        assert_eq!(listed(&["list"]), ["stays"]);
+        assert_eq!(listed(&["listall"]), ["stays"]);
+        assert_eq!(listed(&["-d", "list"]), ["never"]);
+    }
+    if suite.is_skeg() {
+        assert_eq!(listed(&["--no-lock", "list"]), ["stays"]);
+        kill(tree.scanner.service("stays").status().expect("a status").pid, Signal::KILL);
+        tree.scanner.service("stays").must("down", |s| s.pid == 0);
+        assert_eq!(listed(&["list"]), [""; 0]);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::applet::Call;
 use crate::words;
 use core::ffi::CStr;
 use engine::{Set, Towards};
+use live::tree::Status;
 use live::{Access, History, Phase};
 use run::{Note, Outcome, Session, Terms};
 use sys::start::Strings;
@@ -100,15 +101,23 @@ fn select(call: &Call, o: &Options, command: Command, opened: &Opened, names: St
     }
     if call.has(b'a') {
         selected.add_all(&run::up_set(&opened.live));
-        if command == Command::Change && o.towards == Towards::Down {
-            // What has a process still, though it did not get ready or did not end in time.
+        // What has a process still, though it did not get ready or did not end in time, is to be stopped. The latter is listed,
+        // too: as with s6-rc its stop has not happened.
+        let lists = matches!(command, Command::List | Command::ListAll);
+        if lists || command == Command::Change && o.towards == Towards::Down {
             let states = opened.live.states().iter().zip(0..);
             states
-                .filter(|(state, _)| state.phase == Phase::Starting)
+                .filter(|(state, at)| state.phase == Phase::Starting && (!lists || is_leaving(opened, *at)))
                 .for_each(|(_, at)| _ = selected.insert(at));
         }
     }
     Ok(selected)
+}
+
+/// Whether a longrun was told to stop and has not ended.
+fn is_leaving(opened: &Opened, service: u16) -> bool {
+    let status = opened.live.service_dir(service).and_then(Status::read);
+    status.is_ok_and(|status| !status.wanted_up && status.pid != 0)
 }
 
 fn act(call: &Call, o: &Options, command: Command, opened: &mut Opened, selected: Set) -> Result<u8, u8> {
