@@ -226,6 +226,26 @@ fn every_pair_of_kills_of_an_update_and_its_recovery() {
     }
 }
 
+/// A shutdown begins with the journal's removal (`skeg::init::stop`).
+#[test]
+fn a_shutdown_after_a_kill_at_any_call_stops_all_that_runs() {
+    if is_repeated() {
+        return;
+    }
+    for scenario in [
+        scenario::several(),
+        scenario::between(),
+        scenario::service_renamed(),
+        scenario::pipeline_changed(),
+        scenario::restarted(),
+    ] {
+        let stage = Stage::new(scenario, Suite::skeg());
+        strike_all(stage.scenario.name, "then a shutdown", 1, stage.count() + 20, |n| {
+            stage.shutdown_trial(n)
+        });
+    }
+}
+
 #[test]
 fn nobody_notices_that_the_supervisor_is_killed_at_any_call_during_an_update() {
     for scenario in [scenario::several(), scenario::script_changed()] {

@@ -223,6 +223,21 @@ impl Stage {
         Ok(Point::of(struck.code == 0, new))
     }
 
+    /// The machine is shut down after a kill at call n: nobody finishes the update, and all that runs is found and stopped.
+    pub fn shutdown_trial(&self, n: u32) -> Result<Point, String> {
+        let world = self.world();
+        let struck = self.strike(&world, n, Fault::Kill);
+        // A byte that the dead has sent and nobody has read yet would start its service behind the stop's back.
+        world.settle()?;
+        let _ = std::fs::remove_file(world.at("live:sv/journal"));
+        let stopped = world.change::<&str>("-bDa", &[]);
+        if stopped.code != 0 {
+            return Err(format!("the stop: {stopped:?}"));
+        }
+        world.judge_stopped().map_err(|e| format!("{e}, after {stopped:?}"))?;
+        Ok(Point::of(struck.code == 0, false))
+    }
+
     /// From call n on the command has no room on any file system; with `stays` the recovery that comes next neither. Then
     /// there is room again: a recovery ends well, with everything up that was up, and the update again leads to the new state.
     pub fn full_trial(&self, n: u32, stays: bool) -> Result<Point, String> {

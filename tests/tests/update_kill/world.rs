@@ -478,6 +478,24 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// Nothing is up: no process under any service directory, no mark of a oneshot.
+    pub fn judge_stopped(&self) -> Result<(), String> {
+        let mut marks = names(&self.at("flags"));
+        // One that was renamed does not know where it has left its mark.
+        for (old, _) in self.scenario.untouched.iter().filter(|(old, new)| old != new) {
+            marks.remove(old);
+        }
+        same("what is marked as up", &marks, &BTreeSet::new())?;
+        for name in names(&self.at("live:sv")) {
+            if let Some(status) = Status::read(&self.at("live:sv").join(&name))
+                && status.pid != 0
+            {
+                return Err(format!("the service in {name} has process {}", status.pid));
+            }
+        }
+        Ok(())
+    }
+
     /// What lies on disk, in one text: names, links, states, the journal; without what differs from one run to the next.
     pub fn picture(&self) -> String {
         let mut picture = String::new();
