@@ -211,8 +211,7 @@ pub fn run(areas: &'static [&'static [Applet]], mut arguments: Strings) -> u8 {
     match find(areas, word.to_bytes()) {
         Some(applet) => start(applet, arguments),
         None if matches!(word.to_bytes(), b"--help" | b"-h" | b"help") => {
-            let _ = words::help(b"skeg");
-            0
+            words::help(b"skeg").unwrap_or_else(|code| code)
         }
         None => {
             words::complain(b"skeg", "no applet named '%': 'skeg --help' lists them", word.to_bytes());
@@ -228,8 +227,9 @@ pub fn find(areas: &'static [&'static [Applet]], name: &[u8]) -> Option<&'static
 }
 
 fn start(applet: &'static Applet, words: Strings) -> u8 {
-    sys::fault::arm(applet.name.as_bytes());
-    let mut call = Call { name: applet.name.as_bytes(), words, all: words, applet };
+    let name = words::NAME.get(|| applet.name.as_bytes());
+    sys::fault::arm(name);
+    let mut call = Call { name, words, all: words, applet };
     if { words }.next().is_some_and(|w| w.to_bytes() == b"--help") {
         return words::help(call.name).unwrap_or_else(|code| code);
     }

@@ -161,8 +161,7 @@ impl Asked<'_> {
             Command::Script => self.script()?,
             Command::Flags => self.flags()?,
         }
-        sys::fs::write_all(sys::stdout(), &self.out)
-            .map_err(|e| self.call.failed(t!("write to standard output"), b"", e))
+        words::output(&self.out)
     }
 
     /// Looks at all checksums, once.

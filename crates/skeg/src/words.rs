@@ -52,26 +52,32 @@ pub fn unknown(call: &Call, db: &db::Db<'_>, name: &[u8]) -> u8 {
     UNKNOWN
 }
 
-/// Writes to standard output; else the exit code, without a word.
+/// The applet that runs.
+pub static NAME: sys::Once = sys::Once::new();
+
+/// Its name, for what is said where its call is not at hand.
+#[inline(never)]
+pub fn name() -> &'static [u8] {
+    NAME.get(|| b"skeg")
+}
+
+/// Writes to standard output; else the exit code, after a message. One who has gone away has read enough: no message then.
 #[inline(never)]
 pub fn output(bytes: &[u8]) -> Result<(), u8> {
-    sys::fs::write_all(sys::stdout(), bytes).map_err(|_| crate::applet::SYSTEM)
-}
-
-/// The same, but says so where it can't be done.
-#[inline(never)]
-pub fn say_output(call: &Call, bytes: &[u8]) -> Result<(), u8> {
-    output(bytes).map_err(|code| call.fail(code, t!("can't write to standard output"), b""))
-}
-
-/// Writes the pieces to standard output; the exit code: 0, or [`SYSTEM`](crate::applet::SYSTEM) when it can't be written.
-pub fn print(pieces: &[&[u8]]) -> u8 {
-    for piece in pieces {
-        if sys::fs::write_all(sys::stdout(), piece).is_err() {
-            return crate::applet::SYSTEM;
+    sys::fs::write_all(sys::stdout(), bytes).map_err(|errno| {
+        if errno != Errno::PIPE {
+            failed(name(), "write to standard output", b"", errno);
         }
+        crate::applet::SYSTEM
+    })
+}
+
+/// The same for one of many writes: after one that failed there is no other.
+#[inline(never)]
+pub fn add_output(written: &mut Result<(), u8>, bytes: &[u8]) {
+    if written.is_ok() {
+        *written = output(bytes);
     }
-    0
 }
 
 pub use text::list::place;

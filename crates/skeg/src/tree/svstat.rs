@@ -75,7 +75,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         }
     }
     let view = look(call, call.operand(t!("which service directory?"))?)?;
-    Ok(print(&view, &fields, call.has(b'n')))
+    print(&view, &fields, call.has(b'n'))
 }
 
 fn add(call: &Call, fields: &mut Fields, field: Field) -> Result<(), u8> {
@@ -112,7 +112,7 @@ fn look(call: &Call, path: &'static core::ffi::CStr) -> Result<View, u8> {
     Ok(View { status, normally_up, now: wall() })
 }
 
-fn print(view: &View, fields: &Fields, numeric: bool) -> u8 {
+fn print(view: &View, fields: &Fields, numeric: bool) -> Result<u8, u8> {
     let mut line = Line::new();
     if fields.is_empty() {
         for_people(view, numeric, &mut line);
@@ -123,7 +123,7 @@ fn print(view: &View, fields: &Fields, numeric: bool) -> u8 {
         }
         put_field(view, *field, &mut line);
     }
-    words::print(&[line.end()])
+    words::output(line.end()).map(|()| 0)
 }
 
 /// Whole seconds from a stamp until now; 0 for one in the future.

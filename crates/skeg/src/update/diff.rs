@@ -46,7 +46,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let first = call.operand(t!("compare with what?"))?;
     let (a, b) = call.operands().nth(1).map_or((call.live(), first), |second| (first, second));
     let (a, b) = (Side::open(call, a)?, Side::open(call, b)?);
-    let mut out = Out { json: call.has(b'j').then(Json::new), found: 0, between: None };
+    let mut out = Out { json: call.has(b'j').then(Json::new), found: 0, between: None, written: Ok(()) };
     if let Some(json) = &mut out.json {
         json.open(b'[');
     }
@@ -65,8 +65,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let found = out.found;
     if let Some(mut json) = out.json {
         json.close(b']');
-        let _ = words::output(&json.finish());
+        out.written = words::output(&json.finish());
     }
+    out.written?;
     if let Some(errno) = hidden {
         let code = cant_look(call, errno);
         return Ok(if found == 0 { code } else { 1 });
@@ -80,6 +81,8 @@ struct Out {
     found: usize,
     /// Of what is told next: from what to what it changed.
     between: Option<[Vec<u8>; 2]>,
+    /// How it went so far.
+    written: Result<(), u8>,
 }
 
 impl Out {
@@ -127,7 +130,7 @@ impl Out {
         if let Some((unit, number)) = place(at) {
             text.put(b", ").put(unit).put(b" ").num(u64::from(number));
         }
-        let _ = words::output(text.end());
+        words::add_output(&mut self.written, text.end());
     }
 }
 
@@ -281,11 +284,12 @@ pub fn disagreements(opened: &Opened, each: &mut dyn FnMut(&'static [u8], Text))
             .service_dir(service)
             .and_then(|dir| Ok(tree::is_supervised(&dir)?.then_some(tree::Status::read(&dir)?)));
         let status = match status {
-            Err(e @ (Errno::ACCESS | Errno::PERM)) => {
+            Err(Errno::NOENT) => None,
+            Err(e) => {
                 hidden = Some(e);
                 continue;
             }
-            other => other.ok().flatten(),
+            Ok(status) => status,
         };
         let what = match (recorded, status.map(|s| s.wanted_up)) {
             (true, Some(true)) | (false, Some(false)) | (false, None) => continue,

@@ -65,17 +65,15 @@ pub fn main(call: &Call) -> Result<u8, u8> {
 
 /// Prints what would be stopped and started, in order, as `s6-rc-dryrun` does.
 fn print_dry(plan: &Plan<'_>) -> Result<u8, u8> {
-    let mut printed = Ok(0);
+    let mut printed = Ok(());
     view(plan, &mut |start, service| {
         let (db, word) = if start { (&plan.new, "start %") } else { (&plan.old, "stop %") };
         let Some(id) = db.service(usize::from(service)) else { return };
         let mut line = Line::new();
         line.put(b"s6-rc-dryrun: ").put_filled(word, &[db.name(id)]);
-        if let Err(code) = words::output(line.end()) {
-            printed = Err(code);
-        }
+        words::add_output(&mut printed, line.end());
     });
-    printed
+    printed.map(|()| 0)
 }
 
 /// Performs a plan on the live directory of `-l` and says how it went; the exit code.

@@ -95,9 +95,7 @@ pub fn print(plan: &Plan<'_>, apart: &[(&[u8], Text)]) -> Result<(), u8> {
     let (mut printed, mut any) = (Ok(()), false);
     let mut say = |line: &mut Words| {
         any = true;
-        if let Err(code) = words::output(line.end()) {
-            printed = Err(code);
-        }
+        words::add_output(&mut printed, line.end());
     };
     view(plan, &mut |start, service| {
         let mut line = Words::new();

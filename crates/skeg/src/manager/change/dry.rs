@@ -14,7 +14,7 @@ pub fn run(call: &Call, opened: &Opened, mut selected: Set, o: &Options, command
     let mut up = run::up_set(&opened.live);
     if command == Command::Reload {
         for service in selected.iter() {
-            print(call, opened, service, b"reload", Script::Reload)?;
+            print(opened, service, b"reload", Script::Reload)?;
         }
         return Ok(0);
     }
@@ -50,7 +50,7 @@ fn pretend(
                 Towards::Up => (b"start", Script::Up),
                 Towards::Down => (b"stop", Script::Down),
             };
-            print(call, opened, service, word, script)?;
+            print(opened, service, word, script)?;
             running.push_back((monotonic().0 + u64::from(throttle), service));
         }
         let Some((at, service)) = running.pop_front() else { break };
@@ -65,7 +65,7 @@ fn pretend(
 }
 
 /// One transition: what would be sent, or the command line that would be run.
-fn print(call: &Call, opened: &Opened, service: u16, word: &[u8], script: Script) -> Result<(), u8> {
+fn print(opened: &Opened, service: u16, word: &[u8], script: Script) -> Result<(), u8> {
     let image = &opened.image;
     let mut line = Vec::new();
     for piece in [b"s6-rc-dryrun: ", word, b" ", image.name(service), b":"] {
@@ -87,5 +87,5 @@ fn print(call: &Call, opened: &Opened, service: u16, word: &[u8], script: Script
         line.extend_from_slice(image.name(service));
     }
     line.push(b'\n');
-    words::say_output(call, &line)
+    words::output(&line)
 }

@@ -40,6 +40,6 @@ pub fn diff(call: &Call, opened: &Opened) -> Result<u8, u8> {
             text.push(b'\n');
         }
     }
-    words::say_output(call, &text)?;
+    words::output(&text)?;
     Ok(u8::from(!text.is_empty()))
 }
