@@ -61,9 +61,18 @@ fn is_applet(name: &[u8]) -> bool {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    words::complain(b"skeg", "a bug: the program has reached a state that cannot be; it stops here", b"");
+    let lacking = sys::is_out_of_memory();
+    let what = if lacking {
+        "out of memory"
+    } else {
+        "a bug: the program has reached a state that cannot be; it stops here"
+    };
+    words::complain(words::name(), what, b"");
     if sys::process::pid() == 1 {
         init::after_a_panic();
+    }
+    if lacking {
+        sys::process::exit(applet::SYSTEM);
     }
     sys::process::abort()
 }

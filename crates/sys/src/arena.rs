@@ -43,6 +43,8 @@ impl Once {
 struct Arena {
     next: Cell<usize>,
     end: Cell<usize>,
+    /// Whether the kernel has refused memory.
+    refused: Cell<bool>,
     first: UnsafeCell<[MaybeUninit<u8>; FIRST]>,
 }
 
@@ -50,8 +52,17 @@ struct Arena {
 unsafe impl Sync for Arena {}
 
 #[global_allocator]
-static ARENA: Arena =
-    Arena { next: Cell::new(0), end: Cell::new(0), first: UnsafeCell::new([MaybeUninit::uninit(); FIRST]) };
+static ARENA: Arena = Arena {
+    next: Cell::new(0),
+    end: Cell::new(0),
+    refused: Cell::new(false),
+    first: UnsafeCell::new([MaybeUninit::uninit(); FIRST]),
+};
+
+/// Whether memory has run out: what a panic is then about.
+pub fn is_out_of_memory() -> bool {
+    ARENA.refused.get()
+}
 
 impl Arena {
     fn take(&self, size: usize, align: usize) -> Option<usize> {
@@ -90,6 +101,7 @@ unsafe impl GlobalAlloc for Arena {
         let Ok(chunk) = (unsafe {
             mmap_anonymous(core::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)
         }) else {
+            self.refused.set(true);
             return core::ptr::null_mut();
         };
         if bytes > CHUNK && layout.align() <= 4096 {

@@ -38,7 +38,7 @@ pub mod time;
 mod word;
 
 #[cfg(feature = "start")]
-pub use arena::Once;
+pub use arena::{Once, is_out_of_memory};
 pub use cbox::{CBox, Path};
 pub use cbuf::{CBuf, PATH_ROOM, PathBuffer, TooLong};
 pub use owned::OwnedFd;
