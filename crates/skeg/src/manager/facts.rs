@@ -2,11 +2,13 @@
 //! What is known of each service: its state, what its supervisor says, its last transitions. Used by `status` and `why`.
 
 use super::open::Opened;
+use crate::applet::Call;
+use crate::live_words;
 use alloc::vec;
 use alloc::vec::Vec;
 use live::tree::Status;
 use live::{Outcome, Phase, State};
-use sys::{Result, fs};
+use sys::{Errno, Result, fs};
 
 /// A transition that is over.
 #[derive(Clone, Copy)]
@@ -38,8 +40,8 @@ pub struct Found<'a> {
     pub owed: bool,
     /// What its supervisor says; none for a oneshot, where nobody supervises it, and where that is `hidden`.
     pub status: Option<Status>,
-    /// Whether this user may not ask its supervisor.
-    pub hidden: bool,
+    /// Why its supervisor can't be asked.
+    pub hidden: Option<Errno>,
     /// Whether its process has ended once since it is supervised.
     pub has_ended: bool,
     /// For how many seconds it has been as its supervisor says.
@@ -59,7 +61,9 @@ impl Found<'_> {
     /// Whether it was brought up, and its supervisor agrees.
     pub fn is_up(&self) -> bool {
         self.state.phase == Phase::Up
-            && (self.oneshot || self.hidden || self.status.is_some_and(|s| s.pid != 0 || s.wanted_up))
+            && (self.oneshot
+                || self.hidden.is_some()
+                || self.status.is_some_and(|s| s.pid != 0 || s.wanted_up))
     }
 }
 
@@ -70,11 +74,13 @@ pub struct Facts<'a> {
     last: Vec<Option<Past>>,
     /// Now, in seconds since 1970.
     pub now: u64,
+    /// Whether the history could be read.
+    pub remembers: bool,
 }
 
 impl<'a> Facts<'a> {
-    /// Reads the history.
-    pub fn read(opened: &'a Opened) -> Self {
+    /// Reads the history; one that can't be read is one without records, after a message.
+    pub fn read(call: &Call, opened: &'a Opened) -> Self {
         let db = opened.image.db();
         let (mut starts, mut last) = (vec![None; db.len()], vec![None; db.len()]);
         let note = |list: &mut Vec<Option<Past>>, index: usize, past: Past| {
@@ -84,8 +90,7 @@ impl<'a> Facts<'a> {
                 *place = Some(past);
             }
         };
-        // A history that can't be read is one without records.
-        let _ = live::history::read(opened.live.locked().sv(), &mut |sequence, record| {
+        let read = live::history::read(opened.live.locked().sv(), &mut |sequence, record| {
             let Some(db::Target::Service(id)) = db.lookup(record.name) else { return };
             let past = Past {
                 sequence,
@@ -99,7 +104,8 @@ impl<'a> Facts<'a> {
                 note(&mut starts, id.index(), past);
             }
         });
-        Self { opened, starts, last, now: u64::try_from(sys::time::wall().seconds).unwrap_or(0) }
+        let remembers = read.map_err(|e| live_words::complain(call, call.live(), e)).is_ok();
+        Self { opened, starts, last, now: u64::try_from(sys::time::wall().seconds).unwrap_or(0), remembers }
     }
 
     /// What is known of this service.
@@ -107,7 +113,7 @@ impl<'a> Facts<'a> {
         let (image, index) = (&self.opened.image, usize::from(service));
         let oneshot = image.is_oneshot(service);
         let asked = if oneshot { Ok(None) } else { self.status(service) };
-        let (status, hidden) = (asked.unwrap_or(None), asked.is_err());
+        let (status, hidden) = (asked.unwrap_or(None), asked.err());
         let has_ended =
             status.is_some_and(|s| s.wait != 0 || !s.is_up() && !s.paused && self.has_died(service));
         let since = status.map_or(0, |s| {
@@ -131,7 +137,10 @@ impl<'a> Facts<'a> {
     }
 
     fn status(&self, service: u16) -> Result<Option<Status>> {
-        let Ok(directory) = self.opened.live.service_dir(service) else { return Ok(None) };
+        let directory = match self.opened.live.service_dir(service) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other?,
+        };
         if live::tree::is_supervised(&directory)? { Status::read(&directory).map(Some) } else { Ok(None) }
     }
 

@@ -9,6 +9,7 @@ use crate::words;
 use alloc::vec::Vec;
 use engine::Set;
 use live::{Access, Phase, Wait};
+use sys::Errno;
 use text::Digits;
 
 pub const OPTIONS: &str = "+ l=livedir -j/json";
@@ -33,12 +34,18 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     if !is_named {
         selected.invert();
     }
-    let facts = Facts::read(&opened);
+    let facts = Facts::read(call, &opened);
     let found: Vec<Found<'_>> = selected.iter().map(|service| facts.of(service)).collect();
-    if found.iter().any(|f| f.hidden) {
-        call.say(t!("only root and the user of the supervisors can ask them: this is the record"), b"");
-    }
+    let told = match found.iter().find_map(|f| f.hidden) {
+        None => Ok(()),
+        Some(Errno::ACCESS | Errno::PERM) => {
+            call.say(t!("only root and the user of the supervisors can ask them: this is the record"), b"");
+            Ok(())
+        }
+        Some(e) => Err(call.failed(t!("ask all supervisors: this is the record"), b"", e)),
+    };
     words::output(&if call.has(b'j') { json(&found) } else { table(&found) })?;
+    told?;
     // What the compiler adds is up where something needs it.
     let counts = |f: &&Found<'_>| is_named || !opened.image.is_internal(f.index);
     Ok(u8::from(!found.iter().filter(counts).all(Found::is_up)))
@@ -67,7 +74,7 @@ fn json(found: &[Found<'_>]) -> Vec<u8> {
         json.key(b"state").string(state(f));
         json.key(b"uncertain").boolean(f.state.uncertain);
         json.key(b"owed").boolean(f.owed);
-        if !f.oneshot && !f.hidden {
+        if !f.oneshot && f.hidden.is_none() {
             json.key(b"supervised").boolean(f.status.is_some());
         }
         if let Some(status) = f.status {
@@ -115,7 +122,7 @@ fn detail(f: &Found<'_>) -> &'static [u8] {
     match f.status {
         _ if f.state.uncertain => b"uncertain",
         _ if f.owed && f.state.phase == Phase::Down => b"down, owed",
-        None if !f.oneshot && !f.hidden => b"unsupervised",
+        None if !f.oneshot && f.hidden.is_none() => b"unsupervised",
         Some(s) if s.finishing => b"finishing",
         _ if f.is_given_up() => b"failed",
         Some(s) if s.wanted_up && f.state.is_up() && !s.is_up() => b"restarting",

@@ -10,6 +10,7 @@ use crate::words;
 use alloc::vec::Vec;
 use engine::{Graph, Set, Towards};
 use live::{Access, Outcome, Phase, Wait};
+use sys::Errno;
 use text::Line;
 
 pub const OPTIONS: &str = "1 l=livedir -j/json";
@@ -26,7 +27,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         None => return Err(words::unknown(call, opened.image.db(), name)),
     };
     let service = id.index() as u16;
-    let facts = Facts::read(&opened);
+    let facts = Facts::read(call, &opened);
     let causes = causes(&opened, &facts, service);
     let dependents = dependents(&opened, service);
     let text = if call.has(b'j') {
@@ -123,12 +124,17 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         Some(_) if found.is_given_up() => {
             line.put(t!(", but it has ended and is not started again").bytes());
         }
-        None if found.hidden => {
-            line.put(t!(" by the record: only root and the user of its supervisor can ask that").bytes());
-        }
-        None if !found.oneshot => {
-            line.put(t!(", nobody supervises it").bytes());
-        }
+        None if !found.oneshot => match found.hidden {
+            Some(Errno::ACCESS | Errno::PERM) => {
+                line.put(t!(" by the record: only root and the user of its supervisor can ask that").bytes());
+            }
+            Some(e) => {
+                line.put(t!(" by the record: its supervisor can't be asked: ").bytes()).put(words::errno(e));
+            }
+            None => {
+                line.put(t!(", nobody supervises it").bytes());
+            }
+        },
         _ => {}
     }
     out.extend_from_slice(line.end());
@@ -158,7 +164,7 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
     if let Some(past) = found.last {
         transition(&mut line, facts.now, past, found.oneshot);
         out.extend_from_slice(line.end());
-    } else if found.state.phase == Phase::Down {
+    } else if found.state.phase == Phase::Down && facts.remembers {
         out.extend_from_slice(t!("  nobody has tried to start it\n").bytes());
     }
 }
