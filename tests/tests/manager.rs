@@ -480,7 +480,11 @@ fn why_tells_what_hinders_a_longrun() {
         s.file("src/lost/run", "#! /bin/nothing -e\nexec sleep 1000\n");
         longrun(s, "once", "exit 0", &[]);
         s.file("src/once/finish", "#!/bin/sh\nexit 125\n");
+        s.file("src/empty/type", "longrun\n");
+        s.file("src/empty/run", "");
         oneshot(s, "absent", "/bin/nothing", &[]);
+        oneshot(s, "killed", "/bin/sh -c \"kill -9 $$\"", &[]);
+        oneshot(s, "exits", "/bin/sh -c \"exit 137\"", &[]);
         longrun(s, "late", "exec sleep 1000", &[]);
         s.file("src/late/finish", "#!/bin/sh\nexec sleep 1000\n");
         s.file("src/late/timeout-finish", "0\n");
@@ -491,6 +495,12 @@ fn why_tells_what_hinders_a_longrun() {
     let text = tree.run("why", &["lost"]).expect(0).out;
     assert!(text.contains("its run can't be started: there is no program /bin/nothing"), "{text}");
     assert!(!text.contains("exit code") && text.contains("ago, timed out after "), "{text}");
+    tree.run("s6-rc", &["-t", "200", "start", "empty"]).expect(2);
+    let text = tree.run("why", &["empty"]).expect(0).out;
+    assert!(
+        text.contains("its run can't be started: it begins neither with #! nor as a program\n"),
+        "{text}"
+    );
     tree.run("s6-rc", &["start", "once"]);
     tree.scanner.service("once").must("over", |s| s.pid == 0 && !s.want_up);
     let text = tree.run("why", &["once"]).expect(0).out;
@@ -509,7 +519,17 @@ fn why_tells_what_hinders_a_longrun() {
     kill(pid, Signal::KILL);
     tree.run("s6-rc", &["start", "absent"]).expect(1);
     let text = tree.run("why", &["absent"]).expect(0).out;
-    assert!(text.contains("failed: its script can't be started; after"), "{text}");
+    let told = "failed: its script can't be started: /bin/nothing: no such file or directory; after ";
+    assert!(text.contains(told), "{text}");
+    let killed = ("killed", "ago, failed: its script was killed by SIGKILL after ");
+    for (name, told) in [killed, ("exits", "ago, failed with exit code 137 after ")] {
+        tree.run("s6-rc", &["start", name]).expect(1);
+        let text = tree.run("why", &[name]).expect(0).out;
+        assert!(text.contains(told), "{text}");
+        let answer = tree.run("why", &["--json", name]).expect(0).out;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!((&answer["last"]["outcome"], &answer["last"]["code"]), (&"failed".into(), &137.into()));
+    }
     // A name that nobody has, in every command that takes one.
     for (applet, words) in [("why", &["onec"][..]), ("status", &["onec"]), ("s6-rc", &["start", "onec"])] {
         let said = tree.run(applet, words).expect(3).err;

@@ -19,8 +19,12 @@ pub const NAME: usize = 38;
 pub enum Outcome {
     /// As intended.
     Done,
-    /// A script failed, or a longrun failed permanently: exit code, or 128 + signal.
+    /// A script failed, or a longrun failed permanently: its exit code.
     Failed(u8),
+    /// A signal killed its script.
+    Killed(u8),
+    /// Its script can't be started: the kernel's error.
+    NotStarted(u8),
     /// It took too long.
     TimedOut,
     /// The command was interrupted.
@@ -49,6 +53,8 @@ impl<'a> Record<'a> {
             Outcome::Failed(code) => (1, code),
             Outcome::TimedOut => (2, 0),
             Outcome::Cut => (3, 0),
+            Outcome::Killed(signal) => (4, signal),
+            Outcome::NotStarted(errno) => (5, errno),
         };
         let name = self.name.get(..self.name.len().min(NAME)).unwrap_or_default();
         let mut bytes = [0; RECORD];
@@ -71,6 +77,8 @@ impl<'a> Record<'a> {
             0 => Outcome::Done,
             1 => Outcome::Failed(bytes[18]),
             2 => Outcome::TimedOut,
+            4 => Outcome::Killed(bytes[18]),
+            5 => Outcome::NotStarted(bytes[18]),
             _ => Outcome::Cut,
         };
         let name = bytes.get(20..20 + usize::from(bytes[19]).min(NAME))?;

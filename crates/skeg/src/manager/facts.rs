@@ -6,6 +6,7 @@ use crate::applet::Call;
 use crate::live_words;
 use alloc::vec;
 use alloc::vec::Vec;
+use engine::Script;
 use live::tree::Status;
 use live::{Outcome, Phase, State};
 use sys::{Errno, Result, fs};
@@ -151,16 +152,28 @@ impl<'a> Facts<'a> {
         fs::stat(live.locked().sv(), &path).is_ok_and(|stat| stat.st_size != 0)
     }
 
-    /// The interpreter of a longrun's `run`, if that is why it is not up: nobody finds it.
-    pub fn missing_interpreter(&self, found: &Found<'_>) -> Option<Vec<u8>> {
+    /// The program that a oneshot's script begins with.
+    pub fn program(&self, service: u16, up: bool) -> &'a [u8] {
+        let script = if up { Script::Up } else { Script::Down };
+        self.opened.image.script(service, script).split(|b| *b == 0).next().unwrap_or_default()
+    }
+
+    /// Where a longrun's `run` can't be started, and that is why it is not up: its interpreter, which nobody finds, or none where the
+    /// file names none and is no program.
+    pub fn missing_interpreter(&self, found: &Found<'_>) -> Option<Option<Vec<u8>>> {
         let status = found.status.filter(|s| s.wanted_up && !s.is_up())?;
         let live = &self.opened.live;
         let path = live.service_path(found.index, b"run").ok().filter(|_| status.pid == 0)?;
         let mut head = [0; 256];
         let length = fs::read_full(&fs::open_read(live.locked().sv(), &path).ok()?, &mut head).ok()?;
-        let line = head.get(..length)?.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
+        let head = head.get(..length)?;
+        if head.starts_with(b"\x7fELF") {
+            return None;
+        }
+        let Some(line) = head.strip_prefix(b"#!") else { return Some(None) };
+        let line = line.split(|b| *b == b'\n').next()?;
         let program = line.trim_ascii_start().split(u8::is_ascii_whitespace).next()?;
         let path = sys::CBuf::<256>::from_pieces(&[program]).ok()?;
-        fs::stat(sys::CWD, &path).is_err().then(|| program.to_vec())
+        fs::stat(sys::CWD, &path).is_err().then(|| Some(program.to_vec()))
     }
 }

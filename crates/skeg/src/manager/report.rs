@@ -145,10 +145,10 @@ impl<'a> Reporter<'a> {
 const fn outcome(why: Why) -> Outcome {
     match why {
         Why::Exited(code) => Outcome::Failed(code),
-        Why::Killed(signal) => Outcome::Failed(128u8.wrapping_add(signal)),
+        Why::Killed(signal) => Outcome::Killed(signal),
         Why::TimedOut => Outcome::TimedOut,
         Why::Permanent => Outcome::Failed(125),
-        Why::NotStarted(_) => Outcome::Failed(127),
+        Why::NotStarted(errno) => Outcome::NotStarted(errno.raw_os_error() as u8),
         Why::Interrupted => Outcome::Cut,
         _ => Outcome::Failed(111),
     }

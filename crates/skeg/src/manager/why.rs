@@ -157,28 +157,37 @@ fn describe(out: &mut Vec<u8>, facts: &Facts<'_>, found: &Found<'_>, before: &[u
         line.clear();
     }
     if let Some(program) = facts.missing_interpreter(found) {
-        line.put(t!("  its run can't be started: there is no program ").bytes()).put_quoted(&program);
+        line.put(t!("  its run can't be started: ").bytes());
+        match program {
+            Some(program) => line.put(t!("there is no program ").bytes()).put_quoted(&program),
+            None => line.put(t!("it begins neither with #! nor as a program").bytes()),
+        };
         out.extend_from_slice(line.end());
         line.clear();
     }
     if let Some(past) = found.last {
-        transition(&mut line, facts.now, past, found.oneshot);
+        transition(&mut line, facts, found, past);
         out.extend_from_slice(line.end());
     } else if found.state.phase == Phase::Down && facts.remembers {
         out.extend_from_slice(t!("  nobody has tried to start it\n").bytes());
     }
 }
 
-fn transition(line: &mut Line, now: u64, past: Past, oneshot: bool) {
+fn transition(line: &mut Line, facts: &Facts<'_>, found: &Found<'_>, past: Past) {
     line.put(b"  its last ").put(if past.up { b"start" } else { b"stop" }).put(b", ");
-    span(line, now.saturating_sub(past.when));
+    span(line, facts.now.saturating_sub(past.when));
     line.put(b" ago, ");
     match past.outcome {
         Outcome::Done => line.put(t!("succeeded after ").bytes()),
-        Outcome::Failed(127) if oneshot => {
-            line.put(t!("failed: its script can't be started; after ").bytes())
+        Outcome::NotStarted(errno) => {
+            let errno = words::errno(Errno::from_raw_os_error(i32::from(errno)));
+            let text = t!("failed: its script can't be started: %: %; after ");
+            line.put_template(text.bytes(), &[facts.program(found.index, past.up), errno])
         }
-        Outcome::Failed(125) if !oneshot => {
+        Outcome::Killed(signal) => {
+            line.put(b"failed: its script was killed by SIG").put(sys::signal::name(signal)).put(b" after ")
+        }
+        Outcome::Failed(125) if !found.oneshot => {
             line.put(t!("failed: its finish exited 125, for good; after ").bytes())
         }
         Outcome::Failed(code) => {
@@ -227,6 +236,8 @@ fn one(json: &mut Json, found: &Found<'_>) {
         let (outcome, code): (&[u8], u8) = match past.outcome {
             Outcome::Done => (b"done", 0),
             Outcome::Failed(code) => (b"failed", code),
+            Outcome::Killed(signal) => (b"failed", 128u8.wrapping_add(signal)),
+            Outcome::NotStarted(_) => (b"failed", 127),
             Outcome::TimedOut => (b"timed out", 0),
             Outcome::Cut => (b"interrupted", 0),
         };
