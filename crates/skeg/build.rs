@@ -13,7 +13,7 @@ use std::path::Path;
 use std::{env, fs};
 
 /// What `skeg --help` begins with.
-const USAGE: &str = "usage: skeg APPLET [ARGUMENT...], or a link to skeg named as the applet\n\n";
+const USAGE: &str = "usage: skeg APPLET [ARGUMENT...], or a link to skeg named as the applet; skeg --help, skeg --version\n\n";
 
 fn main() -> Result<(), Box<dyn Error>> {
     for path in ["help", "src", "build.rs", "../text/src/packed.rs"] {

@@ -213,6 +213,10 @@ pub fn run(areas: &'static [&'static [Applet]], mut arguments: Strings) -> u8 {
         None if matches!(word.to_bytes(), b"--help" | b"-h" | b"help") => {
             words::help(b"skeg").unwrap_or_else(|code| code)
         }
+        None if word == c"--version" => {
+            let version = concat!("skeg ", env!("CARGO_PKG_VERSION"), "\n");
+            words::output(version.as_bytes()).map_or_else(|code| code, |()| 0)
+        }
         None => {
             words::complain(b"skeg", "no applet named '%': 'skeg --help' lists them", word.to_bytes());
             USAGE
