@@ -96,6 +96,8 @@ fn an_unknown_option_is_a_wrong_usage_and_help_is_there() {
         })
         .collect();
     assert!(applets.len() > 15, "{applets:?}");
+    let version = scratch.run(&Suite::skeg(), "--version", &[] as &[&str]).expect(0).out;
+    assert_eq!(version, concat!("skeg ", env!("CARGO_PKG_VERSION"), "\n"));
     let mut wrong = Vec::new();
     for applet in applets {
         let done = run(&scratch, applet, &["--help".into()]);
@@ -541,7 +543,7 @@ fn beyond_the_limit_of_a_files_size_a_command_says_so_and_undoes_what_it_began()
     limited(&["sync", "-l", &live, "-o", "third.img", "other"]);
     limited(&["s6-rc-bundle", "-l", &live, "add", "all", "a"]);
     limited(&["s6-rc-compile", "third.img", "other"]);
-    limited(&["install", "-d", "data", "other.img"]);
+    limited(&["install", "-d", "data", "--bundle", "a", "other.img"]);
     assert!(!scratch.at("third.img").exists() && !scratch.at("live:sv/journal").exists());
     assert_eq!(scanner.service("a").status(), was);
     scratch.run(&Suite::skeg(), "apply", &["-l", &live, "other.img"]).expect(0);

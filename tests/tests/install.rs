@@ -14,6 +14,8 @@ fn prepare(bytes: usize) -> Scratch {
         let rest = "# \n".repeat(bytes / 3);
         scratch.file(format!("{image}/x/type"), "longrun\n");
         scratch.file(format!("{image}/x/run"), format!("#!/bin/sh\nexec sleep {seconds}\n{rest}"));
+        scratch.file(format!("{image}/default/type"), "bundle\n");
+        scratch.file(format!("{image}/default/contents"), "x\n");
         let words = [format!("{image}.img"), image.to_owned()];
         scratch.run(&Suite::skeg(), "s6-rc-compile", &words).expect(0);
     }
@@ -135,6 +137,46 @@ fn a_trial_of_no_time_is_refused() {
     assert!(done.err.contains("--trial needs a time"), "{}", done.err);
     assert_eq!(std::fs::read_dir(scratch.at("data")).expect("a directory").count(), 0, "nothing was written");
     install(&scratch, &["--trial", "1", "a.img"]).expect(0);
+}
+
+#[test]
+fn an_image_without_the_bundle_of_a_boot_is_refused() {
+    let scratch = prepare(0);
+    std::fs::remove_dir_all(scratch.at("c/default")).expect("removed");
+    scratch.run(&Suite::skeg(), "s6-rc-compile", &["none.img", "c"]).expect(0);
+    let done = install(&scratch, &["none.img"]).expect(4);
+    assert!(done.err.contains("none.img has no bundle 'default': no boot would take it"), "{}", done.err);
+    assert_eq!(std::fs::read_dir(scratch.at("data")).expect("a directory").count(), 0, "nothing was written");
+    // A boot with another `skeg.bundle=` takes it; one with this does not, so it is not what is gone back to.
+    install(&scratch, &["--bundle", "x", "none.img"]).expect(0);
+    install(&scratch, &["--keep"]).expect(4);
+    install(&scratch, &["--bundle", "x", "--keep"]).expect(0);
+    install(&scratch, &["a.img"]).expect(0);
+    assert_eq!(there(&scratch), (Some("a"), None, 1));
+}
+
+#[test]
+fn the_same_image_again_tells_what_becomes_of_its_trial() {
+    let scratch = prepare(0);
+    let mark = || std::fs::read_to_string(scratch.at("data/trial")).ok();
+    let again = |words: &[&str], told: &str| {
+        let done = install(&scratch, words).expect(0);
+        assert_eq!(done.err, format!("install: b.img is the current image already{told}\n"));
+        assert_eq!(there(&scratch), (Some("b"), Some("a"), 2));
+    };
+    install(&scratch, &["a.img"]).expect(0);
+    install(&scratch, &["--trial", "5", "b.img"]).expect(0);
+    again(&["--trial", "7", "b.img"], ", on trial: the next boot has 7 seconds");
+    assert_eq!(mark().as_deref(), Some("7"));
+    // As a boot notes it.
+    scratch.file("data/trial", "7 tried");
+    again(&["--trial", "9", "b.img"], ", and a boot has begun its trial: nothing is changed");
+    assert_eq!(mark().as_deref(), Some("7 tried"));
+    again(&["b.img"], ": its trial is over, it counts");
+    assert_eq!(mark(), None);
+    again(&["--trial", "9", "b.img"], ", and counts: no trial begins");
+    again(&["b.img"], "");
+    assert_eq!(mark(), None);
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn prepare(scratch: &Scratch) {
     for (image, run) in [("a", "exec sleep 1"), ("b", "exec sleep 2"), ("c", "exec sleep 3")] {
         scratch.file(format!("{image}/x/type"), "longrun\n");
         scratch.file(format!("{image}/x/run"), format!("#!/bin/sh\n{run}\n"));
+        scratch.file(format!("{image}/default/type"), "bundle\n");
+        scratch.file(format!("{image}/default/contents"), "x\n");
         let words = [format!("{image}.img"), image.to_owned()];
         scratch.run(&Suite::skeg(), "s6-rc-compile", &words).expect(0);
         let keys = ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new([1; 32]));

@@ -257,6 +257,8 @@ fn partition(scenario: &Scenario) -> Scratch {
     for (image, seconds) in [("a", "1"), ("b", "22"), ("c", "333")] {
         scratch.file(format!("{image}/x/type"), "longrun\n");
         scratch.file(format!("{image}/x/run"), format!("#!/bin/sh\nexec sleep {seconds}\n"));
+        scratch.file(format!("{image}/default/type"), "bundle\n");
+        scratch.file(format!("{image}/default/contents"), "x\n");
         let words = [format!("{image}.img"), image.to_owned()];
         scratch.run(&Suite::skeg(), "s6-rc-compile", &words).expect(0);
     }

@@ -149,7 +149,8 @@ fn an_install_keeps_the_previous_image_and_can_go_back() {
     let world = World::new();
     let (skeg, scratch) = (Suite::skeg(), &world.scratch);
     scratch.folder("data");
-    let install = |words: &[&str]| scratch.run(&skeg, "install", &[&["-d", "data"], words].concat());
+    let install =
+        |words: &[&str]| scratch.run(&skeg, "install", &[&["-d", "data", "--bundle", "ntp"], words].concat());
     let is = |link: &str, image: &str| {
         std::fs::read(scratch.at("data").join(link)).ok() == std::fs::read(scratch.at(image)).ok()
     };

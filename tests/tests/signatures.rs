@@ -13,6 +13,8 @@ fn prepare() -> Scratch {
     let scratch = Scratch::new();
     scratch.file("src/x/type", "longrun\n");
     scratch.file("src/x/run", "#!/bin/sh\nexec sleep 1\n");
+    scratch.file("src/default/type", "bundle\n");
+    scratch.file("src/default/contents", "x\n");
     scratch.run(&Suite::skeg(), "s6-rc-compile", &["plain", "src"]).expect(0);
     let image = std::fs::read(scratch.at("plain")).expect("an image");
     for seed in [1, 2] {
@@ -76,6 +78,8 @@ fn what_a_boot_would_not_take_is_neither_gone_back_to_nor_kept() {
     let skeg = Suite::skeg_fault();
     scratch.file("other/x/type", "longrun\n");
     scratch.file("other/x/run", "#!/bin/sh\nexec sleep 2\n");
+    scratch.file("other/default/type", "bundle\n");
+    scratch.file("other/default/contents", "x\n");
     scratch.run(&Suite::skeg(), "s6-rc-compile", &["other.img", "other"]).expect(0);
     let run = |words: &[&str]| scratch.run(&skeg, "install", &[&["-d", "data"], words].concat());
     run(&["plain"]).expect(0);
@@ -83,7 +87,11 @@ fn what_a_boot_would_not_take_is_neither_gone_back_to_nor_kept() {
     for (words, link) in [(["--key", "key1", "--back"], "previous"), (["--key", "key1", "--keep"], "current")]
     {
         let done = run(&words).expect(4);
-        assert!(done.err.contains(&format!("data/{link} is damaged or not signed")), "{}", done.err);
+        assert!(
+            done.err.contains(&format!("data/{link} is damaged, not signed, or without")),
+            "{}",
+            done.err
+        );
         assert!(scratch.at("data/trial").exists(), "nothing has changed");
     }
     // Without the key it may be done; the boot checks again.
@@ -92,7 +100,7 @@ fn what_a_boot_would_not_take_is_neither_gone_back_to_nor_kept() {
     install(&scratch, &skeg, "key1", "signed1").expect(0);
     run(&["--key", "key1", "--keep"]).expect(0);
     let done = run(&["--key", "key2", "--keep"]).expect(4);
-    assert!(done.err.contains("data/current is damaged or not signed"), "{}", done.err);
+    assert!(done.err.contains("data/current is damaged, not signed, or without"), "{}", done.err);
     run(&["other.img"]).expect(0);
     run(&["--key", "key1", "--back"]).expect(0);
     assert_eq!(

@@ -25,6 +25,7 @@ use sys::spawn::{Spawn, Word, Words};
 use sys::start::Strings;
 use sys::time::Millis;
 use sys::{CBox, CWD, Errno, Path};
+pub use trial::TRIED;
 
 /// The applets of this area.
 pub static APPLETS: &[Applet] = &[
@@ -108,7 +109,7 @@ pub fn process_1() -> ! {
 }
 
 /// Reads the kernel's command line; without /proc the defaults hold.
-fn read_options(line: &mut [u8]) -> Options<'_> {
+pub fn read_options(line: &mut [u8]) -> Options<'_> {
     let len =
         sys::fs::open_read(CWD, c"/proc/cmdline").and_then(|f| sys::fs::read_full(f, line)).unwrap_or(0);
     cmdline::parse(line.get(..len).unwrap_or_default())

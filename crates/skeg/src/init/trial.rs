@@ -11,7 +11,7 @@ use sys::CBox;
 use sys::time::Millis;
 
 /// What a boot adds to the mark.
-const TRIED: &[u8] = b" tried";
+pub const TRIED: &[u8] = b" tried";
 
 /// How long a boot waits for somebody who changes the partition.
 const PATIENCE: Millis = Millis(30_000);

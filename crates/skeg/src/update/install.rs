@@ -3,15 +3,18 @@
 
 use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM};
+use crate::init::{TRIED, read_options};
 use crate::signature::{self, Key};
 use crate::{live_words, manager, words};
+use ::init::cmdline;
+use core::ffi::CStr;
 use db::Db;
 use live::{Fault, Image, LiveError, Op, Store, What};
 use sys::Errno;
 use sys::time::Millis;
 use text::Digits;
 
-pub const OPTIONS: &str = "1 d=data -t#trial<86400 -b/back -k/keep -y=key";
+pub const OPTIONS: &str = "1 d=data -t#trial<86400 -b/back -k/keep -y=key -u=bundle";
 
 /// The image is not valid, or not signed.
 const INVALID: u8 = 4;
@@ -56,7 +59,10 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     // The root's key need not be there; one that was asked for must.
     let key = Key::read(path);
     let signed = |bytes: &[u8]| key.as_ref().map_or(!call.has(b'y'), |key| key.has_signed(bytes));
-    let boots = |bytes: &[u8]| Db::check(bytes).is_ok() && signed(bytes);
+    let mut line = [0; cmdline::MAX];
+    let bundle = call.value(b'u').map_or_else(|| read_options(&mut line).bundle, CStr::to_bytes);
+    let has_bundle = |db: &Db<'_>| db.lookup(bundle).is_some();
+    let boots = |bytes: &[u8]| Db::check(bytes).is_ok_and(|db| has_bundle(&db)) && signed(bytes);
     let (back, keep) = (call.has(b'b'), call.has(b'k'));
     if back || keep {
         let store = open()?;
@@ -65,8 +71,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         if wanted.is_some() && !store.is(name, &boots).map_err(failed)? {
             words::complain_all(
                 call.name,
-                "%/% is damaged or not signed: no boot would take it, so nothing is changed",
-                &[dir.to_bytes(), name.to_bytes()],
+                "%/% is damaged, not signed, or without '%': no boot would take it, so nothing is changed",
+                &[dir.to_bytes(), name.to_bytes(), bundle],
             );
             return Err(INVALID);
         }
@@ -89,10 +95,30 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         words::complain_all(call.name, "%: %%", &[file.to_bytes(), signature::MISSING, path.to_bytes()]);
         return Err(INVALID);
     }
+    if !has_bundle(&image.db) {
+        let what = t!("% has no bundle '%': no boot would take it (--bundle names what a boot brings up)");
+        call.say_two(what, file.to_bytes(), bundle);
+        return Err(INVALID);
+    }
     let seconds = Digits::decimal(u64::from(limit));
     let mark = call.has(b't').then(|| seconds.as_bytes());
-    if !open()?.install(&image.db.hash(), image.bytes(), mark, &boots).map_err(failed)? {
-        call.say(t!("% is the current image already"), file.to_bytes());
+    let (store, mut buf) = (open()?, [0; 32]);
+    let was = store.trial(&mut buf).map_err(failed)?;
+    if !store.install(&image.db.hash(), image.bytes(), mark, &boots).map_err(failed)? {
+        let what = match (was, mark) {
+            (None, None) => t!("% is the current image already"),
+            (None, Some(_)) => t!("% is the current image already, and counts: no trial begins"),
+            (Some(_), None) => t!("% is the current image already: its trial is over, it counts"),
+            // The boot that tries it would no longer know that it does.
+            (Some(was), Some(_)) if was.ends_with(TRIED) => {
+                t!("% is the current image already, and a boot has begun its trial: nothing is changed")
+            }
+            (Some(_), Some(mark)) => {
+                store.mark(mark).map_err(failed)?;
+                t!("% is the current image already, on trial: the next boot has % seconds")
+            }
+        };
+        call.say_two(what, file.to_bytes(), seconds.as_bytes());
     }
     Ok(0)
 }
