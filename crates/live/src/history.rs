@@ -186,6 +186,12 @@ mod tests {
             outcome: Outcome::Failed(3),
             name: b"httpd",
         };
+        let ends =
+            [Outcome::Done, Outcome::TimedOut, Outcome::Cut, Outcome::Killed(9), Outcome::NotStarted(2)];
+        for outcome in ends {
+            let record = Record { outcome, ..record };
+            assert_eq!(Record::parse(&record.bytes(1)), Some((1, record)));
+        }
         let mut bytes = record.bytes(77);
         assert_eq!(Record::parse(&bytes), Some((77, record)));
         bytes[9] ^= 4;

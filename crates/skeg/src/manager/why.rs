@@ -185,7 +185,8 @@ fn transition(line: &mut Line, facts: &Facts<'_>, found: &Found<'_>, past: Past)
             line.put_template(text.bytes(), &[facts.program(found.index, past.up), errno])
         }
         Outcome::Killed(signal) => {
-            line.put(b"failed: its script was killed by SIG").put(sys::signal::name(signal)).put(b" after ")
+            let text = t!("failed: its script was killed by SIG% after ");
+            line.put_template(text.bytes(), &[sys::signal::name(signal)])
         }
         Outcome::Failed(125) if !found.oneshot => {
             line.put(t!("failed: its finish exited 125, for good; after ").bytes())

@@ -69,9 +69,12 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         let name = if back { c"previous" } else { c"current" };
         let wanted = store.link(name).map_err(failed)?;
         if wanted.is_some() && !store.is(name, &boots).map_err(failed)? {
-            words::complain_all(
+            words::complain_text(
                 call.name,
-                "%/% is damaged, not signed, or without '%': no boot would take it, so nothing is changed",
+                t!(
+                    "%/% is damaged, not signed, or without '%': no boot would take it, so nothing is changed"
+                )
+                .bytes(),
                 &[dir.to_bytes(), name.to_bytes(), bundle],
             );
             return Err(INVALID);
