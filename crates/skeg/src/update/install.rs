@@ -5,6 +5,7 @@ use super::image::ImageFile;
 use crate::applet::{Call, SYSTEM};
 use crate::init::{TRIED, read_options};
 use crate::signature::{self, Key};
+use crate::words::Text;
 use crate::{live_words, manager, words};
 use ::init::cmdline;
 use core::ffi::CStr;
@@ -108,20 +109,25 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let (store, mut buf) = (open()?, [0; 32]);
     let was = store.trial(&mut buf).map_err(failed)?;
     if !store.install(&image.db.hash(), image.bytes(), mark, &boots).map_err(failed)? {
-        let what = match (was, mark) {
-            (None, None) => t!("% is the current image already"),
-            (None, Some(_)) => t!("% is the current image already, and counts: no trial begins"),
-            (Some(_), None) => t!("% is the current image already: its trial is over, it counts"),
-            // The boot that tries it would no longer know that it does.
-            (Some(was), Some(_)) if was.ends_with(TRIED) => {
-                t!("% is the current image already, and a boot has begun its trial: nothing is changed")
-            }
-            (Some(_), Some(mark)) => {
-                store.mark(mark).map_err(failed)?;
-                t!("% is the current image already, on trial: the next boot has % seconds")
-            }
-        };
+        let what = again(&store, was, mark).map_err(failed)?;
         call.say_two(what, file.to_bytes(), seconds.as_bytes());
     }
     Ok(0)
+}
+
+/// What becomes of the trial of an image that is the current one already and is installed again, with this mark or none.
+fn again(store: &Store, was: Option<&[u8]>, mark: Option<&[u8]>) -> Result<Text, LiveError> {
+    Ok(match (was, mark) {
+        (None, None) => t!("% is the current image already"),
+        (None, Some(_)) => t!("% is the current image already, and counts: no trial begins"),
+        (Some(_), None) => t!("% is the current image already: its trial is over, it counts"),
+        // The boot that tries it would no longer know that it does.
+        (Some(was), Some(_)) if was.ends_with(TRIED) => {
+            t!("% is the current image already, and a boot has begun its trial: nothing is changed")
+        }
+        (Some(_), Some(mark)) => {
+            store.mark(mark)?;
+            t!("% is the current image already, on trial: the next boot has % seconds")
+        }
+    })
 }
