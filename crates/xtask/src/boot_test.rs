@@ -41,6 +41,7 @@ const fn once(name: &'static str, code: fn(&Arch, &Images) -> Outcome<String>) -
 
 static TESTS: &[Test] = &[
     everywhere("serves, heals and powers off", Root::Router, serves),
+    Test { name: "serves without the compiler", root: Root::NoCompiler, code: serves, everywhere: false },
     everywhere("passes broken images over", Root::Router, broken_images),
     everywhere("without an image: a message and a restart", Root::NoImage, no_image),
     everywhere("without an image: a rescue shell for who answers", Root::NoImage, rescue_shell),
@@ -57,6 +58,7 @@ static TESTS: &[Test] = &[
     once("SIGPWR powers off", stop::power_signal),
     once("halt halts", stop::halt),
     once("a start under way is interrupted", stop::interrupted),
+    once("a command that hangs is interrupted", stop::held),
     once("with /run full and an update cut short poweroff powers off in order", stop::full),
     once("poweroff -f keeps what was written", installed::forced),
     once("an image of another format is passed over", installed::other_format),

@@ -12,11 +12,11 @@ use crate::words;
 use ::init::{cmdline, power};
 use core::ffi::CStr;
 use sys::event::{PollFd, PollFlags};
-use sys::fs::OFlags;
+use sys::fs::{Lock, OFlags};
 use sys::process::{Machine, Who};
 use sys::signal::number;
 use sys::time::{Millis, monotonic};
-use sys::{CBox, CWD, Errno, Path};
+use sys::{AsFd, CBox, CWD, Errno, Path};
 
 pub const OPTIONS: &str = "f/force";
 
@@ -53,6 +53,9 @@ pub fn request(call: &Call, what: Machine) -> Result<u8, u8> {
 /// What an update or a restart that was cut short intended.
 const JOURNAL: &CStr = c"/run/s6-rc:sv/journal";
 
+/// The lock of the live directory, with the process that has taken it to change something.
+const LOCK: &CStr = c"/run/s6-rc:sv/lock";
+
 /// The note that says what becomes of the machine; made once.
 const WANTED: &CStr = c"/run/skeg/wanted";
 
@@ -88,7 +91,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     }
     say("stopping all services (%)", name(what));
     let start = monotonic();
-    interrupt_start();
+    interrupt_all();
     // To finish it would start services, for as long as they like, and may fail; what is up the states say without it.
     let _ = sys::fs::unlink(CWD, JOURNAL);
     stop_services();
@@ -104,12 +107,16 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     the_end(what)
 }
 
-/// A start that is under way begins nothing more: a machine that hangs while it starts can be stopped.
-fn interrupt_start() {
+/// A command that is at work begins nothing more: a machine that hangs while it starts, or is changed, can be stopped.
+fn interrupt(note: impl AsFd) {
     let mut digits = [0; 16];
-    let read = sys::fs::open_read(CWD, super::STARTING).and_then(|f| sys::fs::read_full(f, &mut digits));
-    let pid = text::parse_u64(digits.get(..read.unwrap_or(0)).unwrap_or_default());
-    let Some(pid) = pid.ok().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1) else { return };
+    let read = sys::fs::read_full(note, &mut digits).unwrap_or(0);
+    let digits = digits.get(..read).unwrap_or_default().split(|b| *b == b'\n').next().unwrap_or_default();
+    let Some(pid) =
+        text::parse_u64(digits).ok().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1)
+    else {
+        return;
+    };
     let pidfd = sys::process::pidfd_open(pid as u32);
     let _ = sys::signal::kill(pid, number::TERM);
     if let Ok(fd) = pidfd
@@ -117,6 +124,19 @@ fn interrupt_start() {
     {
         // It waits for a script, which may take for ever: the runner ends it.
         let _ = control(&[SCAN.to_bytes(), b"/s6rc-oneshot-runner/supervise/control"], b"h");
+    }
+}
+
+/// Interrupts the start, then whoever holds the lock of the live directory still, to change it.
+fn interrupt_all() {
+    if let Ok(note) = sys::fs::open_read(CWD, super::STARTING) {
+        interrupt(note);
+    }
+    // Not a reader's lock: the number in the file is not its own.
+    if let Ok(lock) = sys::fs::open_read(CWD, LOCK)
+        && matches!(sys::fs::ofd_lock(&lock, Lock::Shared), Err(Errno::AGAIN | Errno::ACCESS))
+    {
+        interrupt(lock);
     }
 }
 

@@ -83,6 +83,22 @@ pub fn interrupted(arch: &Arch, images: &Images) -> Outcome<String> {
     Ok(done)
 }
 
+/// A command holds the lock and waits for ever; the machine can be stopped nevertheless, in order.
+pub fn held(arch: &Arch, images: &Images) -> Outcome<String> {
+    let mut guest = small(arch, images, &Run::default())?;
+    guest.type_line("skeg s6-rc -u change endless &")?;
+    guest.must("until pidof sleep; do :; done", LIMIT)?;
+    guest.type_line("poweroff")?;
+    let done = ends_well(
+        &mut guest,
+        &["stopping all services (poweroff)", "image own is undone", "skeg: power off"],
+    )?;
+    match ["not every service", "too long"].into_iter().find(|text| guest.has_said(text)) {
+        Some(text) => Err(guest.complaint(&format!("'{text}' was said"))),
+        None => Ok(done),
+    }
+}
+
 /// A machine whose `default` hangs, at its shell.
 fn hanging(arch: &Arch, images: &Images, image: &Path) -> Outcome<Guest> {
     let data = scratch(arch)?.join("hanging.data");

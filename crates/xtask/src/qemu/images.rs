@@ -29,7 +29,9 @@ pub enum Root {
     NoImage,
     /// The router's files with a small image whose label is `own`, and what the tests of data partitions need.
     Small,
-    /// The same with the binary for tests, which checks signatures, and with the key of [`keys`].
+    /// The router with the binary that has no compiler.
+    NoCompiler,
+    /// [`Self::Small`] with the binary for tests, which checks signatures, and with the key of [`keys`].
     Signed,
 }
 
@@ -43,6 +45,7 @@ impl Root {
         match self {
             Self::Router => "router",
             Self::NoImage => "no-image",
+            Self::NoCompiler => "no-compiler",
             Self::Small => "small",
             Self::Signed => "signed",
         }
@@ -99,13 +102,21 @@ pub fn build_root_in(folder: &Path, arch: &Arch, which: Root) -> Outcome<Images>
     let machine = machine(arch)?;
     let unpacked = debian::fetch(&machine.packages)?;
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let skeg = command::dist().join(arch.name).join("skeg");
+    let variant = if which == Root::NoCompiler { Variant::NO_COMPILER } else { Variant::DEVICE };
+    let skeg = variant.folder(arch).join("skeg");
+    if which == Root::NoCompiler && !skeg.is_file() {
+        crate::dist::build(arch, variant, None)?;
+    }
     if !skeg.is_file() {
         return Err(format!("{}: not there; `cargo xtask dist {}` makes it", skeg.display(), arch.name));
     }
     let mkimage = mkimage()?;
     let tests = matches!(which, Root::Small | Root::Signed);
-    let initramfs = folder.join(if tests { "tests.cpio" } else { "initramfs.cpio" });
+    let initramfs = folder.join(match which {
+        Root::Small | Root::Signed => "tests.cpio",
+        Root::NoCompiler => "no-compiler.cpio",
+        Root::Router | Root::NoImage => "initramfs.cpio",
+    });
     let mut early = Command::new(&mkimage);
     early.arg("-o").arg(&initramfs).args(["--format", "cpio", "--skeg"]).arg(&skeg);
     let more = if tests { TESTS } else { &[] };
@@ -122,7 +133,9 @@ pub fn build_root_in(folder: &Path, arch: &Arch, which: Root) -> Outcome<Images>
     }
     let mut command = root_command(&mkimage, &out, init, &unpacked);
     match which {
-        Root::Router => command.arg("--definitions").arg(root().join("qemu/router/source")),
+        Root::Router | Root::NoCompiler => {
+            command.arg("--definitions").arg(root().join("qemu/router/source"))
+        }
         Root::NoImage => &mut command,
         Root::Small | Root::Signed => {
             command.arg("--image").arg(super::define(folder, "own", super::Way::Limits)?)

@@ -16,7 +16,8 @@ pub enum Way {
     Hangs,
     /// One of its services runs `/data/hold`.
     Holds,
-    /// It comes up; beside it is `limited`, a service with a cgroup, for whoever starts it.
+    /// It comes up; beside it are `limited`, a service with a cgroup, and `endless`, a script that does not end, for whoever starts
+    /// them.
     Limits,
 }
 
@@ -77,6 +78,8 @@ pub fn define(folder: &Path, label: &str, way: Way) -> Outcome<PathBuf> {
             put("limited/run", LIMITED)?;
             put("limited/notification-fd", "3\n")?;
             put("limited/cgroup", LIMITS)?;
+            put("endless/type", "oneshot\n")?;
+            put("endless/up", "/bin/sleep 100000\n")?;
         }
         Way::Holds => oneshot("hold", "/bin/sh /data/hold", &["say"])?,
         Way::Fails => oneshot("broken", "/bin/false", &["say"])?,
