@@ -89,7 +89,10 @@ fn check_format() -> Outcome {
 /// The device binary is linted apart: in one run with the host tools it would get their standard library.
 fn check_lints() -> Outcome {
     run(cargo().args(["clippy", "--quiet", "--locked", "--all-targets", "--", "-Dwarnings"]))?;
-    run(cargo().args(["clippy", "--quiet", "--locked", "--package", "skeg", "--", "-Dwarnings"]))?;
+    for variant in [&[][..], &["--no-default-features"]] {
+        let device = ["clippy", "--quiet", "--locked", "--package", "skeg"];
+        run(cargo().args(device).args(variant).args(["--", "-Dwarnings"]))?;
+    }
     let mut command = cargo();
     command.args(["clippy", "--quiet", "--locked", "--features", "skeg/fault", "--no-deps"]);
     for package in imports::device_packages() {
