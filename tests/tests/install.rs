@@ -147,12 +147,16 @@ fn an_image_without_the_bundle_of_a_boot_is_refused() {
     let done = install(&scratch, &["none.img"]).expect(4);
     assert!(done.err.contains("none.img has no bundle 'default': no boot would take it"), "{}", done.err);
     assert_eq!(std::fs::read_dir(scratch.at("data")).expect("a directory").count(), 0, "nothing was written");
-    // A boot with another `skeg.bundle=` takes it; one with this does not, so it is not what is gone back to.
+    // A boot with another `skeg.bundle=` takes it; one with this does not. What was current stays as previous all the same.
     install(&scratch, &["--bundle", "x", "none.img"]).expect(0);
     install(&scratch, &["--keep"]).expect(4);
     install(&scratch, &["--bundle", "x", "--keep"]).expect(0);
     install(&scratch, &["a.img"]).expect(0);
-    assert_eq!(there(&scratch), (Some("a"), None, 1));
+    assert_eq!(there(&scratch), (Some("a"), None, 2));
+    let link = |name| std::fs::read_link(scratch.at(format!("data/{name}"))).expect("a link");
+    assert!(scratch.at("data").join(link("previous")).exists() && link("previous") != link("current"));
+    install(&scratch, &["--back"]).expect(4);
+    install(&scratch, &["--bundle", "x", "--back"]).expect(0);
 }
 
 #[test]

@@ -243,7 +243,7 @@ fn limits(place: &mut Place) {
 
 /// The messages of the compiler's word list: the texts in the three functions that make them.
 fn word_list() -> Vec<String> {
-    let source = include_str!("../../crates/skeg/src/fault_words.rs");
+    let source = include_str!("../../crates/skeg/src/compile/faults.rs");
     let mut texts = Vec::new();
     for function in ["fn what(", "fn lexer(", "fn setting("] {
         let body = source.split_once(function).expect("a function of the word list").1;

@@ -42,6 +42,10 @@ fn images_from_elsewhere_are_run_updated_and_asked() {
         ["clock", "lan", "s6rc-oneshot-runner", "web"]
     );
     let lan = scanner.service("lan").status().expect("a status").pid;
+    for verb in ["plan", "apply"] {
+        let refused = run(verb, &["two.src"]).expect(100);
+        assert!(refused.err.contains("built without the compiler"), "{refused:?}");
+    }
     let told = run("diff", &["two"]).expect(1).out;
     assert!(told.contains("dns") && told.contains("web"), "{told}");
     run("apply", &["two"]).expect(0);

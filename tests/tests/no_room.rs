@@ -41,9 +41,10 @@ enum Full {
 
 /// All up, on a file system that has been filled since.
 struct Case {
-    scratch: Scratch,
+    // In the order in which they go.
     scanner: Scanner,
     mount: Mount,
+    scratch: Scratch,
 }
 
 impl Case {
@@ -52,7 +53,7 @@ impl Case {
         define(&scratch);
         let mount = Mount::new(&scratch, 4096)?;
         let scanner = Scanner::start_with(&scratch, tree, "small/scan", &[], |_| ());
-        let case = Self { scratch, scanner, mount };
+        let case = Self { scanner, mount, scratch };
         let scan = case.scanner.dir.display().to_string();
         case.run("s6-rc-init", &["-c", &case.scratch.text("image"), &scan]).expect(0);
         case.run("s6-rc", &["start", "c"]).expect(0);
@@ -129,7 +130,7 @@ fn a_stop_without_room_does_not_wait_for_ever() {
     let pid = case.scanner.service("c").status().expect("a status").pid;
     kill(pid, Signal::STOP);
     // What the supervisor sends to continue it comes first.
-    let supervisor = case.scanner.supervisor().expect("a supervisor");
+    let supervisor = case.scanner.must_supervisor();
     kill(supervisor, Signal::STOP);
     let done = case.run("s6-rc", &["-t", "300", "-d", "change", "disk"]).expect(2);
     assert!(done.err.contains("timed out") && case.scratch.read("log").is_empty(), "{done:?}");

@@ -170,7 +170,7 @@ impl<'a> Way<'a> {
         }
         if !self.reload.is_empty() {
             let mut session = Session::new(&mut self.desk, forward.image, live, note)?;
-            session.reload(&self.reload, Terms::new(Towards::Up))?;
+            session.reload(&self.reload, Terms::new(Towards::Up))?.hand_on();
         }
         let wanted = from_journal(&self.journal.new_up, db.len());
         let terms = Terms { deadline: forward.deadline, scripts: forward.scripts, ..Terms::new(Towards::Up) };

@@ -77,6 +77,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// A signal that cut this part short is for the parts that follow, too.
+    pub(crate) fn hand_on(&self) {
+        if let Some(signal) = self.signal {
+            let _ = sys::signal::kill(sys::process::pid() as i32, signal);
+        }
+    }
+
     /// Whether everything went as asked.
     pub const fn is_good(&self) -> bool {
         self.failures == 0 && !self.timed_out && self.signal.is_none()

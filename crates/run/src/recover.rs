@@ -222,7 +222,7 @@ fn end_stops(
 ) -> Result<(), RunError> {
     let terms = Terms { stop_essentials: true, deadline, ..Terms::new(Towards::Down) };
     let graph = Restricted { graph: image, only: bounced };
-    Session::new(&mut None, image, live, note)?.change_in(&graph, bounced.clone(), terms)?;
+    Session::new(&mut None, image, live, note)?.change_in(&graph, bounced.clone(), terms)?.hand_on();
     for service in bounced.iter() {
         // One that would not stop is told to go up all the same.
         live.states_mut().set(usize::from(service), State::DOWN)?;

@@ -100,6 +100,9 @@ pub fn main(mut args: lexopt::Parser) -> Outcome {
 fn on(arch: &Arch, only: Option<&str>, built: bool) -> Outcome<u32> {
     if !built {
         crate::dist::build(arch, Variant::DEVICE, None)?;
+        if arch.name == "x86_64" {
+            crate::dist::build(arch, Variant::NO_COMPILER, None)?;
+        }
     }
     let (mut failed, mut roots) = (0, BTreeMap::new());
     let here = |test: &&Test| test.everywhere || arch.name == "x86_64";

@@ -128,7 +128,7 @@ pub fn sizes(mut args: lexopt::Parser) -> Outcome {
         named.extend(arch::ALL.iter().filter(|arch| variant.folder(arch).join("skeg.symbols").exists()));
     }
     if named.is_empty() {
-        return Err("nothing is built yet: `cargo xtask dist all` builds it".into());
+        return Err("nothing of that is built yet: `cargo xtask dist` builds it".into());
     }
     report(&named, variant)
 }

@@ -19,7 +19,7 @@ Runs everything, in an order that finds faults early, and says how long each ste
 
   setup   what the machine lacks is named and installed
   check   imports, licences, headers, format, lints, documentation
-  build   the device binary for this machine, and its variant for tests
+  build   the device binary for this machine, its variant for tests, and the one without the compiler
   host    all tests of the libraries and of the binary, as the user that runs this
   user    the tests of the binary once more, as an ordinary user (where this runs as root)
   miri    the image format under Miri, where the toolchain has it
@@ -157,6 +157,8 @@ fn test_programs(packages: &[&str]) -> Outcome<Vec<TestProgram>> {
 /// Runs a program of tests; what it said is printed in one piece, since another may run beside it.
 fn run_tests(name: &OsStr, command: &mut Command) -> Outcome {
     let start = Instant::now();
+    println!("-- {} begins", name.to_string_lossy());
+    crate::command::forget_the_caller(command);
     let out = capture(command.arg("--quiet"))?;
     let mut said = format!("-- {} ({:.1} s)\n", name.to_string_lossy(), start.elapsed().as_secs_f32());
     for bytes in [&out.stdout, &out.stderr] {
@@ -169,7 +171,7 @@ fn run_tests(name: &OsStr, command: &mut Command) -> Outcome {
 fn host() -> Outcome {
     let tests = side_by_side(test_programs(&[])?, |program| {
         let mut command = Command::new(&program.file);
-        command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
+        command.current_dir(&program.folder);
         run_tests(program.name(), command.env("SKEG_NEED_S6", "1"))
     });
     let examples = run(cargo().args(["test", "--quiet", "--locked", "--no-fail-fast", "--doc"]));
@@ -255,9 +257,17 @@ fn miri() -> Outcome {
 /// Every architecture by the first way that is open, and this one by each; then the images, and last the sizes.
 fn archs() -> Outcome {
     let host = host_arch()?;
+    // What the others are held against; and which way each takes, which may install something: not twice at once.
+    crate::dist::build(host, Variant::DEVICE, None)?;
+    crate::dist::build(host, Variant::NO_COMPILER, None)?;
     let others = || arch::ALL.iter().filter(|arch| *arch != host);
-    let by_debian =
-        |arch: &&arch::Arch| toolchain::choose(arch, None).is_ok_and(|(way, _)| way == Way::Debian);
+    let mut by_debian = Vec::new();
+    for arch in others() {
+        if toolchain::choose(arch, None)?.0 == Way::Debian {
+            by_debian.push(arch.name);
+        }
+    }
+    let by_debian = |arch: &&arch::Arch| by_debian.contains(&arch.name);
     let build = |arch: &arch::Arch| {
         crate::dist::build(arch, Variant::DEVICE, None)?;
         crate::dist::build(arch, Variant::NO_COMPILER, None)
@@ -274,7 +284,6 @@ fn archs() -> Outcome {
         },
     ];
     side_by_side(jobs, |job| job())?;
-    crate::dist::build(host, Variant::DEVICE, None)?;
     images::identical(&[host].into_iter().chain(others()).map(Program::of).collect::<Vec<_>>())?;
     task(&["sizes"])?;
     task(&["sizes", "--no-compiler"])
@@ -297,7 +306,10 @@ fn boot() -> Outcome {
     for arch in &arch::ALL {
         crate::dist::build(arch, Variant::DEVICE, None)?;
     }
-    crate::dist::build(&arch::ALL[0], Variant::FAULT, None)?;
+    for arch in arch::named("x86_64")? {
+        crate::dist::build(arch, Variant::FAULT, None)?;
+        crate::dist::build(arch, Variant::NO_COMPILER, None)?;
+    }
     let boots = arch::ALL.iter().map(|arch| ["boot-test", "--built", arch.name]);
     side_by_side([["power-cuts", "--built", "--all"]].into_iter().chain(boots), |words| task(&words))
 }

@@ -226,7 +226,7 @@ fn every_pair_of_kills_of_an_update_and_its_recovery() {
     }
 }
 
-/// A shutdown begins with the journal's removal (`skeg::init::stop`).
+/// A shutdown finishes nothing (`skeg::init::stop`).
 #[test]
 fn a_shutdown_after_a_kill_at_any_call_stops_all_that_runs() {
     if is_repeated() {

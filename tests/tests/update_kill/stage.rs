@@ -229,8 +229,8 @@ impl Stage {
         let struck = self.strike(&world, n, Fault::Kill);
         // A byte that the dead has sent and nobody has read yet would start its service behind the stop's back.
         world.settle()?;
-        let _ = std::fs::remove_file(world.at("live:sv/journal"));
-        let stopped = world.change::<&str>("-bDa", &[]);
+        let words = ["-l", &world.text("live"), "--shutdown", "-bDa", "change"];
+        let stopped = self.scratch.run(&Suite::skeg(), "s6-rc", &words);
         if stopped.code != 0 {
             return Err(format!("the stop: {stopped:?}"));
         }

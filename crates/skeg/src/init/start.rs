@@ -61,6 +61,10 @@ fn start() -> u8 {
         if initialise(&candidate, &program, &options) {
             return carry_out(&candidate, &program, &options, trial, &place);
         }
+        if super::stop::is_requested() {
+            // That has interrupted it: nothing is wrong with the image.
+            return SYSTEM;
+        }
         if current {
             core::mem::replace(&mut trial, Trial::None).end(false, &place);
         }

@@ -11,8 +11,10 @@ use crate::applet::{Call, USAGE};
 use crate::words;
 use ::init::{cmdline, power};
 use core::ffi::CStr;
+use db::Db;
+use live::{Access, Locked, Phase, Wait};
 use sys::event::{PollFd, PollFlags};
-use sys::fs::{Lock, OFlags};
+use sys::fs::{Lock, OFlags, RenameFlags};
 use sys::process::{Machine, Who};
 use sys::signal::number;
 use sys::time::{Millis, monotonic};
@@ -20,7 +22,7 @@ use sys::{AsFd, CBox, CWD, Errno, Path};
 
 pub const OPTIONS: &str = "f/force";
 
-/// How long the scripts of a start that is interrupted may take to end by themselves.
+/// How long a command that is interrupted may take to end, and the scripts that it waits for.
 const SCRIPTS: Millis = Millis(3_000);
 /// How long the scanner has to end the tree when all services are down.
 const TREE: Millis = Millis(20_000);
@@ -50,14 +52,33 @@ pub fn request(call: &Call, what: Machine) -> Result<u8, u8> {
     sys::signal::kill(1, signal).map(|()| 0).map_err(|e| call.failed(t!("signal process 1"), b"", e))
 }
 
-/// What an update or a restart that was cut short intended.
-const JOURNAL: &CStr = c"/run/s6-rc:sv/journal";
-
 /// The lock of the live directory, with the process that has taken it to change something.
 const LOCK: &CStr = c"/run/s6-rc:sv/lock";
 
 /// The note that says what becomes of the machine; made once.
 const WANTED: &CStr = c"/run/skeg/wanted";
+
+/// An inode and a page for it, made at the boot: /run may be full by then.
+pub(super) const SPARE: &CStr = c"/run/skeg/spare";
+
+/// Whether the machine is being stopped.
+pub(super) fn is_requested() -> bool {
+    sys::fs::access(CWD, WANTED, 0).is_ok()
+}
+
+/// Makes the note; `EEXIST` when it is there.
+fn note(text: &[u8]) -> sys::Result<()> {
+    let made = sys::fs::open(CWD, SPARE, OFlags::WRONLY, 0).and_then(|file| {
+        sys::fs::rename_with(CWD, SPARE, CWD, WANTED, RenameFlags::NOREPLACE).map(|()| file)
+    });
+    match made {
+        Ok(file) => {
+            sys::fs::write_all(&file, text)?;
+            sys::fs::ftruncate(&file, text.len() as u64)
+        }
+        Err(_) => super::note(WANTED, text),
+    }
+}
 
 fn machine(word: &[u8]) -> Option<Machine> {
     let word = word.rsplit(|b| *b == b'/').next().unwrap_or_default();
@@ -82,8 +103,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         say("init-stop: the signal's name is missing or unknown", b"");
         return Err(USAGE);
     };
-    let noted = super::note(WANTED, name(what));
-    match noted {
+    match note(name(what)) {
         // A second request: the first one is on its way.
         Err(Errno::EXIST) => return Ok(0),
         Err(errno) => say::failed("write %", WANTED.to_bytes(), errno),
@@ -92,52 +112,65 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     say("stopping all services (%)", name(what));
     let start = monotonic();
     interrupt_all();
-    // To finish it would start services, for as long as they like, and may fail; what is up the states say without it.
-    let _ = sys::fs::unlink(CWD, JOURNAL);
     stop_services();
     let mut line = text::Line::new();
     line.put(b"services stopped in ").seconds(monotonic().0.saturating_sub(start.0));
     say("%", line.as_bytes());
-    if noted.is_ok() {
-        stop_tree();
-        // The scanner replaces process 1 by `init-finish`, which kills this process too. Still here: it did not.
-        say("the scanner does not end: ending the machine without it", b"");
-    }
-    // Without the note (/run is full) `init-finish` would start the machine again, whatever was asked for.
+    stop_tree();
+    // The scanner replaces process 1 by `init-finish`, which kills this process too. Still here: it did not.
+    say("the scanner does not end: ending the machine without it", b"");
     the_end(what)
 }
 
-/// A command that is at work begins nothing more: a machine that hangs while it starts, or is changed, can be stopped.
-fn interrupt(note: impl AsFd) {
+/// The command whose number this file has begins nothing more: a machine that hangs while it starts, or is changed, can be stopped.
+/// Whether it has ended in time.
+fn interrupt(note: impl AsFd) -> bool {
     let mut digits = [0; 16];
     let read = sys::fs::read_full(note, &mut digits).unwrap_or(0);
     let digits = digits.get(..read).unwrap_or_default().split(|b| *b == b'\n').next().unwrap_or_default();
-    let Some(pid) =
-        text::parse_u64(digits).ok().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1)
-    else {
-        return;
-    };
-    let pidfd = sys::process::pidfd_open(pid as u32);
-    let _ = sys::signal::kill(pid, number::TERM);
-    if let Ok(fd) = pidfd
-        && matches!(sys::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(SCRIPTS)), Ok(0))
+    let pid = text::parse_u64(digits).ok().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 1);
+    let Some(Ok(fd)) = pid.map(sys::process::pidfd_open) else { return true };
+    // One that the terminal has stopped heeds nothing until it goes on.
+    for signal in [number::TERM, number::CONT] {
+        let _ = sys::signal::kill_pidfd(fd.as_fd(), signal);
+    }
+    !matches!(sys::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(SCRIPTS)), Ok(0))
+}
+
+/// Interrupts the start, then whoever holds the lock of the live directory to change something: those that wait for it get it one
+/// after the other.
+fn interrupt_all() {
+    /// Commands, or times that one is told.
+    const HOLDERS: usize = 4;
+    if let Ok(note) = sys::fs::open_read(CWD, super::STARTING)
+        && !interrupt(note)
     {
-        // It waits for a script, which may take for ever: the runner ends it.
-        let _ = control(&[SCAN.to_bytes(), b"/s6rc-oneshot-runner/supervise/control"], b"h");
+        end_scripts();
+    }
+    for _ in 0..HOLDERS {
+        let Ok(lock) = sys::fs::open_read(CWD, LOCK) else { return };
+        // Not a reader's lock: the number in the file is not its own.
+        if !matches!(sys::fs::ofd_lock(&lock, Lock::Shared), Err(Errno::AGAIN | Errno::ACCESS)) {
+            return;
+        }
+        if !interrupt(lock) && brings_up() {
+            end_scripts();
+        }
     }
 }
 
-/// Interrupts the start, then whoever holds the lock of the live directory still, to change it.
-fn interrupt_all() {
-    if let Ok(note) = sys::fs::open_read(CWD, super::STARTING) {
-        interrupt(note);
-    }
-    // Not a reader's lock: the number in the file is not its own.
-    if let Ok(lock) = sys::fs::open_read(CWD, LOCK)
-        && matches!(sys::fs::ofd_lock(&lock, Lock::Shared), Err(Errno::AGAIN | Errno::ACCESS))
-    {
-        interrupt(lock);
-    }
+/// Whether the script of a oneshot may run that brings something up. One that takes something down is part of every stop.
+fn brings_up() -> bool {
+    let live = Locked::open(LIVE, Access::Look, Wait::No).and_then(Locked::live);
+    live.is_ok_and(|live| {
+        let longruns = Db::open(live.image()).map_or(0, |db| db.longruns());
+        live.states().iter().skip(longruns).any(|state| state.phase == Phase::Starting)
+    })
+}
+
+/// They may take for ever: the runner ends them.
+fn end_scripts() {
+    let _ = control(&[SCAN.to_bytes(), b"/s6rc-oneshot-runner/supervise/control"], b"h");
 }
 
 /// Writes a command into a control FIFO.
@@ -156,7 +189,19 @@ fn stop_services() {
     let limit = Millis(u64::from(read_options(&mut line).stop_seconds) * 1000);
     let millis = CBox::from_pieces(&[text::Digits::decimal(limit.0).as_bytes()]).unwrap_or_default();
     let Ok(program) = own_program() else { return };
-    let words = [c"s6-rc", c"-b", c"-t", millis.as_c(), c"-l", LIVE, c"-D", c"--times", c"-a", c"change"];
+    let words = [
+        c"s6-rc",
+        c"-b",
+        c"-t",
+        millis.as_c(),
+        c"-l",
+        LIVE,
+        c"-D",
+        c"--shutdown",
+        c"--times",
+        c"-a",
+        c"change",
+    ];
     match super::run(&program, &words, super::handover()) {
         Ok(pid) => match wait_for(pid, Millis(limit.0 + 5_000)) {
             Some(0) => {}

@@ -25,7 +25,7 @@ enum Command {
 }
 
 pub const OPTIONS: &str = "l=livedir u/up d/down D/all-down p/prune a/add b/block E/with-essentials e/without-essentials \
-    -L/no-lock -T/times v#verbosity n#dry-run t#timeout -m#max-scripts<256";
+    -L/no-lock -F/shutdown -T/times v#verbosity n#dry-run t#timeout -m#max-scripts<256";
 
 /// What the options say of the way.
 struct Options {

@@ -59,7 +59,10 @@ impl Call {
 pub fn open(call: &Call, path: &CStr, access: Access, wait: Wait) -> Result<Box<Opened>, u8> {
     let complain = |e| live_words::complain(call, path, e);
     let mut locked = lock(call, path, access, wait)?;
-    if access == Access::Change {
+    if access == Access::Change && call.has(b'F') {
+        // To finish an update would start services, for as long as they like, and may fail. What is up the states say without it.
+        Journal::remove(locked.sv()).map_err(complain)?;
+    } else if access == Access::Change {
         locked = crate::update::finish(call, path, locked, wait)?;
     }
     let mut live = locked.live().map_err(complain)?;

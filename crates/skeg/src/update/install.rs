@@ -64,6 +64,8 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let bundle = call.value(b'u').map_or_else(|| read_options(&mut line).bundle, CStr::to_bytes);
     let has_bundle = |db: &Db<'_>| db.lookup(bundle).is_some();
     let boots = |bytes: &[u8]| Db::check(bytes).is_ok_and(|db| has_bundle(&db)) && signed(bytes);
+    // What was current stays as previous whatever a boot brought up of it: the bundle may change with the new image.
+    let whole = |bytes: &[u8]| Db::check(bytes).is_ok() && signed(bytes);
     let (back, keep) = (call.has(b'b'), call.has(b'k'));
     if back || keep {
         let store = open()?;
@@ -108,7 +110,7 @@ pub fn main(call: &Call) -> Result<u8, u8> {
     let mark = call.has(b't').then(|| seconds.as_bytes());
     let (store, mut buf) = (open()?, [0; 32]);
     let was = store.trial(&mut buf).map_err(failed)?;
-    if !store.install(&image.db.hash(), image.bytes(), mark, &boots).map_err(failed)? {
+    if !store.install(&image.db.hash(), image.bytes(), mark, &whole).map_err(failed)? {
         let what = again(&store, was, mark).map_err(failed)?;
         call.say_two(what, file.to_bytes(), seconds.as_bytes());
     }

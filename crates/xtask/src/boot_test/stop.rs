@@ -53,11 +53,12 @@ pub fn halt(arch: &Arch, images: &Images) -> Outcome<String> {
     Ok(String::new())
 }
 
-/// No inode is left in /run for listeners and notes, nor can the journal that lies there be finished.
+/// No inode is left in /run for listeners and notes, nor can the journal that lies there be finished; and there are two requests,
+/// of which the second is none.
 pub fn full(arch: &Arch, images: &Images) -> Outcome<String> {
     let mut guest = small(arch, images, &Run::default())?;
     guest.type_line("echo no journal > /run/s6-rc:sv/journal")?;
-    guest.type_line("(n=0; while : > /run/f$n; do n=$((n+1)); done); poweroff")?;
+    guest.type_line("(n=0; while : > /run/f$n; do n=$((n+1)); done); poweroff; poweroff")?;
     let done = ends_well(
         &mut guest,
         &["No space left", "stopping all services (poweroff)", "image own is undone", "skeg: power off"],
@@ -83,11 +84,12 @@ pub fn interrupted(arch: &Arch, images: &Images) -> Outcome<String> {
     Ok(done)
 }
 
-/// A command holds the lock and waits for ever; the machine can be stopped nevertheless, in order.
+/// A command holds the lock and waits for ever, another waits for it; the machine can be stopped nevertheless, in order.
 pub fn held(arch: &Arch, images: &Images) -> Outcome<String> {
     let mut guest = small(arch, images, &Run::default())?;
     guest.type_line("skeg s6-rc -u change endless &")?;
     guest.must("until pidof sleep; do :; done", LIMIT)?;
+    guest.type_line("skeg s6-rc -b -u change endless &")?;
     guest.type_line("poweroff")?;
     let done = ends_well(
         &mut guest,

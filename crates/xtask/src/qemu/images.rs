@@ -104,9 +104,6 @@ pub fn build_root_in(folder: &Path, arch: &Arch, which: Root) -> Outcome<Images>
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let variant = if which == Root::NoCompiler { Variant::NO_COMPILER } else { Variant::DEVICE };
     let skeg = variant.folder(arch).join("skeg");
-    if which == Root::NoCompiler && !skeg.is_file() {
-        crate::dist::build(arch, variant, None)?;
-    }
     if !skeg.is_file() {
         return Err(format!("{}: not there; `cargo xtask dist {}` makes it", skeg.display(), arch.name));
     }
