@@ -342,7 +342,7 @@ fn more_services_than_the_scanner_takes_are_told_by_init_and_by_what_follows() {
         compile(&scratch).expect(0);
         let _scanner = Scanner::start_with(&scratch, &tree, "scan", &[option, "5"], |_| ());
         let words =
-            ["-t", "500", "-c", &scratch.text("db"), "-l", &scratch.text("live"), &scratch.text("scan")];
+            ["-t", "4000", "-c", &scratch.text("db"), "-l", &scratch.text("live"), &scratch.text("scan")];
         // The ten and the manager's own two.
         let told = |done: Done, what: &str| assert!(done.err.contains(what), "{}", done.err);
         // One that ends by itself takes back what it has done; one that is killed does not.
@@ -353,7 +353,7 @@ fn more_services_than_the_scanner_takes_are_told_by_init_and_by_what_follows() {
         must("the live directory", || scratch.at("live").exists());
         init.signal(rustix::process::Signal::KILL);
         init.finish(Duration::from_secs(60)).expect(137);
-        told(rc(&scratch, &["-t", "500", "start", "s1"]).expect(111), "did not come or go in time");
+        told(rc(&scratch, &["-t", "4000", "start", "s1"]).expect(111), "did not come or go in time");
         assert_eq!(rc(&scratch, &["-a", "list"]).expect(0).out, "");
     }
 }
