@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-//! Work on both cores: most of a test's time is waiting, for a deadline, a guest or one thread of the linker.
+//! Work on both cores: most of what is run here waits, for a deadline, a guest or one thread of the linker.
 
 use crate::command::Outcome;
 use std::sync::Mutex;

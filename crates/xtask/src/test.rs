@@ -125,13 +125,20 @@ impl TestProgram {
         self.file.file_name().unwrap_or_default()
     }
 
-    /// Whether it is the one that takes longest, which nothing can wait for at the end.
-    fn is_longest(&self) -> bool {
+    /// Whether it keeps all cores busy by itself: the others mostly wait.
+    fn is_busy(&self) -> bool {
         self.name().as_encoded_bytes().starts_with(b"update_kill-")
     }
 }
 
-/// The test programs of these packages, the longest first.
+/// Runs test programs, the busy ones each alone, then the others side by side.
+fn run_programs(programs: &[TestProgram], run: impl Fn(&TestProgram) -> Outcome + Sync) -> Outcome {
+    let (busy, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.is_busy());
+    let alone = busy.into_iter().try_for_each(&run);
+    side_by_side(others, run).and(alone)
+}
+
+/// The test programs of these packages.
 fn test_programs(packages: &[&str]) -> Outcome<Vec<TestProgram>> {
     let mut command = cargo();
     command.args(["test", "--quiet", "--locked", "--no-run", "--message-format=json"]).args(packages);
@@ -142,7 +149,7 @@ fn test_programs(packages: &[&str]) -> Outcome<Vec<TestProgram>> {
     }
     let text = String::from_utf8_lossy(&out.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut programs: Vec<_> = messages
+    let programs = messages
         .filter(|message| message["profile"]["test"] == true)
         .filter_map(|message| {
             let file = PathBuf::from(message["executable"].as_str()?);
@@ -150,7 +157,6 @@ fn test_programs(packages: &[&str]) -> Outcome<Vec<TestProgram>> {
             Some(TestProgram { file, folder })
         })
         .collect();
-    programs.sort_by_key(|program| !program.is_longest());
     Ok(programs)
 }
 
@@ -169,7 +175,7 @@ fn run_tests(name: &OsStr, command: &mut Command) -> Outcome {
 }
 
 fn host() -> Outcome {
-    let tests = side_by_side(test_programs(&[])?, |program| {
+    let tests = run_programs(&test_programs(&[])?, |program| {
         let mut command = Command::new(&program.file);
         command.current_dir(&program.folder);
         run_tests(program.name(), command.env("SKEG_NEED_S6", "1"))
@@ -207,7 +213,7 @@ fn user() -> Outcome {
     for program in &programs {
         copy(&program.file, &folder.join(program.name()))?;
     }
-    side_by_side(&programs, |program| {
+    run_programs(&programs, |program| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
         command.arg(folder.join(program.name())).current_dir(folder.join("tmp"));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 //! A row's service, the tools that act on it, and what was noted.
 
-use harness::process::{Done, Running, run};
+use harness::process::{Done, Running, command_line, run};
 use harness::tree::Service;
+use harness::wait::must;
 use harness::{Scanner, Scratch, Suite};
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -127,7 +128,22 @@ impl<'a> Stage<'a> {
 
     /// Runs a tool on the service (or on `A` and `B`, where the words name them).
     pub fn tool(&self, applet: &str, words: &str) -> Done {
-        run(&mut self.scratch.command(self.tools, applet, &self.words(applet, words)))
+        let done = run(&mut self.scratch.command(self.tools, applet, &self.words(applet, words)));
+        if applet == "s6-svc" && words.starts_with("-w") && !self.tools.is_skeg() {
+            self.must_have_sent();
+        }
+        done
+    }
+
+    /// Debian's `s6-svc -w` has another process send the command, and does not wait for that where the service is already as asked:
+    /// its byte may come after that of the next command.
+    fn must_have_sent(&self) {
+        let dir = self.service.dir.display().to_string();
+        let sends = |pid: u32| {
+            let line = command_line(pid);
+            line.contains("s6-svc ") && line.contains(&dir)
+        };
+        must("all commands are sent", || !self.scratch.processes().into_iter().any(sends));
     }
 
     /// Starts a tool.
