@@ -24,6 +24,9 @@ pub const OPTIONS: &str = "f/force";
 
 /// How long a command that is interrupted may take to end, and the scripts that it waits for.
 const SCRIPTS: Millis = Millis(3_000);
+
+/// How long the next one that waits for the lock may take to have it and to sign it.
+const PAUSE: Millis = Millis(50);
 /// How long the scanner has to end the tree when all services are down.
 const TREE: Millis = Millis(20_000);
 
@@ -129,7 +132,11 @@ fn interrupt(note: impl AsFd) -> bool {
     let read = sys::fs::read_full(note, &mut digits).unwrap_or(0);
     let digits = digits.get(..read).unwrap_or_default().split(|b| *b == b'\n').next().unwrap_or_default();
     let pid = text::parse_u64(digits).ok().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 1);
-    let Some(Ok(fd)) = pid.map(sys::process::pidfd_open) else { return true };
+    let Some(Ok(fd)) = pid.map(sys::process::pidfd_open) else {
+        // The next one has the lock and has not signed yet.
+        let _ = sys::event::poll(&mut [], Some(PAUSE));
+        return true;
+    };
     // One that the terminal has stopped heeds nothing until it goes on.
     for signal in [number::TERM, number::CONT] {
         let _ = sys::signal::kill_pidfd(fd.as_fd(), signal);
@@ -140,22 +147,31 @@ fn interrupt(note: impl AsFd) -> bool {
 /// Interrupts the start, then whoever holds the lock of the live directory to change something: those that wait for it get it one
 /// after the other.
 fn interrupt_all() {
-    /// Commands, or times that one is told.
-    const HOLDERS: usize = 4;
+    /// Commands, times that one is told, and looks in vain.
+    const LOOKS: usize = 8;
     if let Ok(note) = sys::fs::open_read(CWD, super::STARTING)
         && !interrupt(note)
     {
         end_scripts();
     }
-    for _ in 0..HOLDERS {
+    let mut free = 0;
+    for _ in 0..LOOKS {
         let Ok(lock) = sys::fs::open_read(CWD, LOCK) else { return };
         // Not a reader's lock: the number in the file is not its own.
-        if !matches!(sys::fs::ofd_lock(&lock, Lock::Shared), Err(Errno::AGAIN | Errno::ACCESS)) {
+        if matches!(sys::fs::ofd_lock(&lock, Lock::Shared), Err(Errno::AGAIN | Errno::ACCESS)) {
+            free = 0;
+            if !interrupt(lock) && brings_up() {
+                end_scripts();
+            }
+            continue;
+        }
+        // One that waits for it is woken first and takes it then.
+        drop(lock);
+        free += 1;
+        if free == 2 {
             return;
         }
-        if !interrupt(lock) && brings_up() {
-            end_scripts();
-        }
+        let _ = sys::event::poll(&mut [], Some(PAUSE));
     }
 }
 

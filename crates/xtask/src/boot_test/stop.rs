@@ -84,12 +84,11 @@ pub fn interrupted(arch: &Arch, images: &Images) -> Outcome<String> {
     Ok(done)
 }
 
-/// A command holds the lock and waits for ever, another waits for it; the machine can be stopped nevertheless, in order.
+/// A command holds the lock and waits for ever; the machine can be stopped nevertheless, in order.
 pub fn held(arch: &Arch, images: &Images) -> Outcome<String> {
     let mut guest = small(arch, images, &Run::default())?;
     guest.type_line("skeg s6-rc -u change endless &")?;
     guest.must("until pidof sleep; do :; done", LIMIT)?;
-    guest.type_line("skeg s6-rc -b -u change endless &")?;
     guest.type_line("poweroff")?;
     let done = ends_well(
         &mut guest,
