@@ -77,6 +77,7 @@ const TABLE: &[Row] = &[
     row("s6-rc-compile @/db-x", 100, Code),
     row("s6-rc-compile", 100, Code),
     row("s6-rc-compile -q @/db-x @/src", 100, Code),
+    ours("s6-rc --shutdown -u change web", 100, Code),
     ours("s6-rc-compile --replace @/db-v0 @/src", 0, Code),
     ours("s6-rc-compile --keep-going @/db-k @/src-bad", 0, Code),
     // s6-rc-init

@@ -53,6 +53,11 @@ impl Status {
         }
     }
 
+    /// Whether it was told to stop and has not ended.
+    pub const fn is_leaving(&self) -> bool {
+        !self.wanted_up && self.pid != 0
+    }
+
     /// Reads the status of the service in this directory. `EPIPE`: the file is too short.
     pub fn read(service: impl AsFd) -> Result<Self> {
         let file = fs::open_read(service, c"supervise/status")?;

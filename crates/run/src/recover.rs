@@ -251,7 +251,7 @@ pub fn ask_longruns(live: &mut Live, image: &Image<'_>, write: bool) -> Result<(
         }
         // One that was told to go down and has not ended counts as down for a start, and for a stop as what is on its way
         // up does: what it needs goes on until it has ended.
-        let is_leaving = status.is_ok_and(|status| !status.wanted_up && status.pid != 0);
+        let is_leaving = status.is_ok_and(|status| status.is_leaving());
         let settled = match (up, is_leaving) {
             (true, _) => State::UP,
             (_, true) => State::STARTING,

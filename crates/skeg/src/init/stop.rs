@@ -25,8 +25,8 @@ pub const OPTIONS: &str = "f/force";
 /// How long a command that is interrupted may take to end, and the scripts that it waits for.
 const SCRIPTS: Millis = Millis(3_000);
 
-/// How long the next one that waits for the lock may take to have it and to sign it.
-const PAUSE: Millis = Millis(50);
+/// How long the next one that waits for the lock may take to have it and to sign it. It may look only every 200 ms (`live::lock`).
+const PAUSE: Millis = Millis(300);
 /// How long the scanner has to end the tree when all services are down.
 const TREE: Millis = Millis(20_000);
 
@@ -154,23 +154,23 @@ fn interrupt_all() {
     {
         end_scripts();
     }
-    let mut free = 0;
+    let (mut at_work, mut free) = (false, false);
     for _ in 0..LOOKS {
         let Ok(lock) = sys::fs::open_read(CWD, LOCK) else { return };
         // Not a reader's lock: the number in the file is not its own.
         if matches!(sys::fs::ofd_lock(&lock, Lock::Shared), Err(Errno::AGAIN | Errno::ACCESS)) {
-            free = 0;
+            (at_work, free) = (true, false);
             if !interrupt(lock) && brings_up() {
                 end_scripts();
             }
             continue;
         }
-        // One that waits for it is woken first and takes it then.
-        drop(lock);
-        free += 1;
-        if free == 2 {
+        // One that waited for it behind another takes it a little later.
+        if !at_work || free {
             return;
         }
+        drop(lock);
+        free = true;
         let _ = sys::event::poll(&mut [], Some(PAUSE));
     }
 }

@@ -65,6 +65,9 @@ pub fn main(call: &Call) -> Result<u8, u8> {
         Some(_) => return words::help(b"s6-rc.short"),
         None => return Err(call.misused(t!("unknown command '%'"), word)),
     };
+    if call.has(b'F') && o.towards == Towards::Up {
+        return Err(call.misused(t!("--shutdown goes with -d or -D"), b""));
+    }
     call.scripts()?;
     let access = match command {
         Command::Change | Command::Reload if !call.has(b'n') => Access::Change,
@@ -116,8 +119,7 @@ fn select(call: &Call, o: &Options, command: Command, opened: &Opened, names: St
 
 /// Whether a longrun was told to stop and has not ended.
 fn is_leaving(opened: &Opened, service: u16) -> bool {
-    let status = opened.live.service_dir(service).and_then(Status::read);
-    status.is_ok_and(|status| !status.wanted_up && status.pid != 0)
+    opened.live.service_dir(service).and_then(Status::read).is_ok_and(|status| status.is_leaving())
 }
 
 fn act(call: &Call, o: &Options, command: Command, opened: &mut Opened, selected: Set) -> Result<u8, u8> {
